@@ -1,0 +1,2 @@
+#![doc = "keyway"]
+fn main() {}
