@@ -1,1 +1,25 @@
-//! (being written)
+//! What things mean in Keyway: applications, connectors, credentials, grants, sign-ins and tokens,
+//! and the rules between them.
+//!
+//! Everything here is a value or a pure function: no I/O, no clock, no randomness, no runtime. The
+//! edges fetch facts, ask this crate what follows from them, and store the result. It does not know
+//! HTTP, SQL or cryptography.
+
+pub mod application;
+pub mod bearer;
+pub mod change;
+pub mod connector;
+pub mod credential;
+pub mod email;
+pub mod entropy;
+pub mod grant;
+pub mod ids;
+pub mod issued;
+pub mod page;
+pub mod pkce;
+pub mod provider;
+pub mod scope;
+pub mod sealed;
+pub mod sign_in;
+pub mod time;
+pub mod token_set;

@@ -1,0 +1,177 @@
+//! Token sets: the access and refresh token a provider issued for a grant through one credential.
+//!
+//! Never the same thing as Keyway's own access tokens ([`crate::issued`]).
+
+use crate::ids::{ApplicationId, CredentialId, GrantId, SignInId, TokenSetId};
+use crate::provider::Provider;
+use crate::scope::Scopes;
+use crate::sealed::Sealed;
+use crate::time::UnixMillis;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+/// Where a token set stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSetState {
+    /// Issued at the callback of a sign-in that has not been exchanged yet.
+    Pending,
+    /// The one its grant uses.
+    Current,
+    /// The one its grant used before; kept for a rollback.
+    Previous,
+    /// Cut off from its grant; the provider is still to be told.
+    Revoking,
+}
+
+impl TokenSetState {
+    const ALL: [Self; 4] = [Self::Pending, Self::Current, Self::Previous, Self::Revoking];
+
+    /// The name in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Revoking => "revoking",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// A token set as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenSet {
+    /// Its id; the sealing is bound to it, so moving it between states reseals nothing.
+    pub id: TokenSetId,
+    /// Its application.
+    pub application_id: ApplicationId,
+    /// Its grant. A pending one of a first sign-in has none yet.
+    pub grant_id: Option<GrantId>,
+    /// The credential whose provider application it was issued to.
+    pub credential_id: CredentialId,
+    /// The sign-in it came from, if it came from one.
+    pub sign_in_id: Option<SignInId>,
+    /// Its provider.
+    pub provider: Provider,
+    /// Where it stands.
+    pub state: TokenSetState,
+    /// The sealed [`ProviderTokens`].
+    pub sealed: Sealed,
+    /// Whether a refresh token is in it.
+    pub has_refresh_token: bool,
+    /// Scopes the provider granted.
+    pub scope: Scopes,
+    /// When the access token ends, if the provider said so.
+    pub access_expires_at: Option<UnixMillis>,
+    /// Names the user's consent at the provider: provider, project (else client id) and identity.
+    /// Revoking one token set of a consent ends them all.
+    pub consent_key: Option<String>,
+    /// When it was stored.
+    pub created_at: UnixMillis,
+    /// When it last changed.
+    pub updated_at: UnixMillis,
+    /// Raised by every write.
+    pub version: i64,
+}
+
+/// The secrets of a token set.
+#[derive(Clone, Debug)]
+pub struct ProviderTokens {
+    /// The access token.
+    pub access_token: SecretString,
+    /// The refresh token, if the provider gave one.
+    pub refresh_token: Option<SecretString>,
+}
+
+impl ProviderTokens {
+    /// The bytes to seal.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let refresh = self.refresh_token.as_ref().map(|t| t.expose_secret());
+        let object = json!({"a": self.access_token.expose_secret(), "r": refresh});
+        Zeroizing::new(object.to_string().into_bytes())
+    }
+
+    /// The tokens in opened bytes, or `None` if they are not what [`Self::to_bytes`] made.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Stored {
+            a: String,
+            r: Option<String>,
+        }
+        let stored: Stored = serde_json::from_slice(bytes).ok()?;
+        Some(Self {
+            access_token: SecretString::from(stored.a),
+            refresh_token: stored.r.map(SecretString::from),
+        })
+    }
+}
+
+/// The consent a token set lives by (rule 13): one per provider project, or per client where the
+/// project is unknown, and identity.
+#[must_use]
+pub fn consent_key(
+    provider: Provider,
+    project: Option<&str>,
+    client_id: Option<&str>,
+    identity: Option<&str>,
+) -> Option<String> {
+    let (kind, owner) = match (project, client_id) {
+        (Some(project), _) => ("project", project),
+        (None, Some(client_id)) => ("client", client_id),
+        (None, None) => return None,
+    };
+    identity.map(|identity| format!("{provider}|{kind}:{owner}|{identity}"))
+}
+
+/// The refresh engine's own row of a grant: so that a PATCH and a refresh never write the same row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefreshState {
+    /// Who holds the lease of the refresh under way.
+    pub lease_owner: Option<String>,
+    /// Until when, by the database's clock.
+    pub lease_until: Option<UnixMillis>,
+    /// When the next refresh is due.
+    pub due_at: Option<UnixMillis>,
+    /// Refusals in a row.
+    pub failures: i64,
+    /// The provider's last word of refusal.
+    pub last_error: Option<String>,
+    /// Raised by every write.
+    pub version: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_the_trip_through_bytes() {
+        let tokens = ProviderTokens {
+            access_token: SecretString::from("a\"b".to_owned()),
+            refresh_token: Some(SecretString::from("r".to_owned())),
+        };
+        let back = ProviderTokens::from_bytes(&tokens.to_bytes()).unwrap();
+        assert_eq!(back.access_token.expose_secret(), "a\"b");
+        assert_eq!(back.refresh_token.unwrap().expose_secret(), "r");
+        assert!(ProviderTokens::from_bytes(b"{}").is_none());
+    }
+
+    #[test]
+    fn rule_13_two_clients_of_one_project_share_a_consent() {
+        let google =
+            |project, client| consent_key(Provider::Google, project, Some(client), Some("u1"));
+        assert_eq!(google(Some("p"), "a"), google(Some("p"), "b"));
+        assert_ne!(google(None, "a"), google(None, "b"));
+        assert_ne!(google(Some("a"), "a"), google(None, "a"));
+        assert_eq!(consent_key(Provider::Google, None, Some("a"), None), None);
+    }
+}
