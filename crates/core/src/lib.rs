@@ -7,17 +7,22 @@
 
 pub mod application;
 pub mod bearer;
+pub mod catalogue;
 pub mod change;
 pub mod connector;
 pub mod credential;
 pub mod email;
 pub mod entropy;
 pub mod grant;
+pub mod identity;
 pub mod ids;
 pub mod issued;
+pub mod oauth;
 pub mod page;
 pub mod pkce;
 pub mod provider;
+pub mod reauth;
+pub mod redirect_uri;
 pub mod scope;
 pub mod sealed;
 pub mod sign_in;

@@ -1,0 +1,184 @@
+//! Who signed in: checking an id_token's claims (OpenID Connect Core, 3.1.3.7) and reading an identity
+//! from claims or a userinfo answer.
+
+use crate::catalogue::{IdentityRule, ProviderEntry};
+use crate::email::looks_like_email;
+use crate::oauth::clean;
+use crate::sign_in::Identity;
+use crate::time::UnixMillis;
+use serde_json::{Map, Value};
+
+/// Claims of an id_token, or members of a userinfo answer.
+pub type Claims = Map<String, Value>;
+
+/// Difference of clocks forgiven, in seconds.
+pub const CLOCK_SKEW_SECS: i64 = 120;
+
+/// What is wrong with an id_token's claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// `iss` is not the provider's.
+    #[error("the id_token's issuer is not the provider's")]
+    Issuer,
+    /// `aud` or `azp` is another client.
+    #[error("the id_token was issued to another client")]
+    Audience,
+    /// `exp` has passed, or is absent.
+    #[error("the id_token has expired")]
+    Expired,
+    /// `nonce` is not this sign-in's.
+    #[error("the id_token's nonce is not this sign-in's")]
+    Nonce,
+}
+
+/// What an id_token must say.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The client it was asked by.
+    pub client_id: &'a str,
+    /// The tenant the client is tied to.
+    pub tenant: Option<&'a str>,
+    /// The sign-in's nonce; none at a refresh (OpenID Connect Core, 12.2).
+    pub nonce: Option<&'a str>,
+    /// The present.
+    pub now: UnixMillis,
+}
+
+fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
+    claims
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|t| !t.is_empty())
+}
+
+/// Checks issuer, audience, expiry and nonce.
+///
+/// # Errors
+/// The first claim that is wrong.
+pub fn check_claims(
+    entry: &ProviderEntry,
+    claims: &Claims,
+    expected: Expected<'_>,
+) -> Result<(), ClaimError> {
+    if !issuer_matches(entry, claims, expected.tenant) {
+        return Err(ClaimError::Issuer);
+    }
+    if !audience_matches(claims, expected.client_id) {
+        return Err(ClaimError::Audience);
+    }
+    let expires = claims.get("exp").and_then(Value::as_i64).unwrap_or(0);
+    if expected.now.as_secs() >= expires.saturating_add(CLOCK_SKEW_SECS) {
+        return Err(ClaimError::Expired);
+    }
+    match expected.nonce {
+        Some(nonce) if text(claims, "nonce") != Some(nonce) => Err(ClaimError::Nonce),
+        _ => Ok(()),
+    }
+}
+
+/// Under a tenant template the issuer names the token's own tenant, which a client tied to one tenant
+/// must find to be that one.
+fn issuer_matches(entry: &ProviderEntry, claims: &Claims, tenant: Option<&str>) -> bool {
+    let Some(issuer) = text(claims, "iss") else {
+        return false;
+    };
+    if !entry.issuer.contains("{tenant}") {
+        return same_issuer(issuer, &entry.issuer);
+    }
+    let Some(tid) = text(claims, "tid") else {
+        return false;
+    };
+    let tied_elsewhere = tenant.is_some_and(|t| is_uuid(t) && !t.eq_ignore_ascii_case(tid));
+    !tied_elsewhere && same_issuer(issuer, &entry.issuer.replace("{tenant}", tid))
+}
+
+/// Google's id_tokens have named their issuer with and without the scheme.
+fn same_issuer(given: &str, expected: &str) -> bool {
+    let bare = expected.strip_prefix("https://").unwrap_or(expected);
+    given == expected || (bare == "accounts.google.com" && given == bare)
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.parse::<crate::ids::RequestId>().is_ok()
+}
+
+fn audience_matches(claims: &Claims, client_id: &str) -> bool {
+    let among = match claims.get("aud") {
+        Some(Value::String(aud)) => aud == client_id,
+        Some(Value::Array(list)) => list.iter().any(|aud| aud.as_str() == Some(client_id)),
+        _ => false,
+    };
+    among && text(claims, "azp").is_none_or(|azp| azp == client_id)
+}
+
+/// `iss` of the callback's query (RFC 9207): checked whenever the provider sends it.
+#[must_use]
+pub fn callback_issuer_is_acceptable(entry: &ProviderEntry, iss: Option<&str>) -> bool {
+    let Some(iss) = iss else { return true };
+    match entry.issuer.split_once("{tenant}") {
+        None => same_issuer(iss, &entry.issuer),
+        Some((before, after)) => {
+            let middle = iss
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after));
+            middle.is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/'))
+        }
+    }
+}
+
+/// The claims the provider's identity rule names, joined by `|`. A name `a|b` means the first present.
+fn identity_key(rule: IdentityRule, claims: &Claims) -> Option<String> {
+    let IdentityRule::Stable(names) = rule else {
+        return None;
+    };
+    let values: Option<Vec<&str>> = names
+        .iter()
+        .map(|name| name.split('|').find_map(|one| text(claims, one)))
+        .collect();
+    values.map(|values| values.join("|"))
+}
+
+/// The identity in `claims`, or `None` if there is no address in them.
+#[must_use]
+pub fn read_identity(entry: &ProviderEntry, claims: &Claims) -> Option<Identity> {
+    let first = |names: &[&str]| names.iter().find_map(|name| text(claims, name));
+    let email = entry
+        .email_claims
+        .iter()
+        .filter_map(|name| text(claims, name))
+        .find(|text| looks_like_email(text))?;
+    let shown = |name: &str| text(claims, name).map(|t| clean(t, 500));
+    Some(Identity {
+        key: identity_key(entry.identity, claims),
+        provider_user_id: first(entry.user_id_claims).map(|t| clean(t, 500)),
+        email: email.to_owned(),
+        email_verified: email_verified(claims.get("email_verified")),
+        name: shown("name")
+            .or_else(|| shown("display_name"))
+            .or_else(|| joined_name(claims)),
+        given_name: shown("given_name").or_else(|| shown("first_name")),
+        family_name: shown("family_name").or_else(|| shown("last_name")),
+        picture: shown("picture"),
+    })
+}
+
+fn joined_name(claims: &Claims) -> Option<String> {
+    let first = text(claims, "given_name").or_else(|| text(claims, "first_name"))?;
+    let last = text(claims, "family_name")
+        .or_else(|| text(claims, "last_name"))
+        .unwrap_or("");
+    Some(clean(&format!("{first} {last}"), 500))
+}
+
+/// A boolean by the standard; some providers write text.
+fn email_verified(value: Option<&Value>) -> Option<bool> {
+    match value? {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => text.to_lowercase().parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

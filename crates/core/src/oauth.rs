@@ -1,0 +1,429 @@
+//! OAuth messages towards providers: building requests and reading answers (RFC 6749, OpenID Connect
+//! Core). Pure: sending them is the transport's work.
+
+use crate::catalogue::{ClientAuth, ProviderEntry};
+use crate::scope::Scopes;
+use crate::time::UnixMillis;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::byte_serialize;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+/// An access token without a stated life is taken to live this long, in seconds. RFC 6749, 5.1 only
+/// recommends `expires_in`; the providers of the catalogue all give about an hour.
+pub const DEFAULT_LIFETIME_SECS: i64 = 3600;
+/// No access token is trusted for longer, whatever the provider says, in seconds.
+pub const LIFETIME_MAX_SECS: i64 = 90 * 24 * 3600;
+
+/// A provider application as a client of the provider.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// Its Microsoft tenant.
+    pub tenant: Option<String>,
+}
+
+/// What an authorization request says.
+#[derive(Clone, Debug)]
+pub struct AuthorizeRequest<'a> {
+    /// The provider application's id.
+    pub client_id: &'a str,
+    /// Its tenant.
+    pub tenant: Option<&'a str>,
+    /// Keyway's own callback.
+    pub redirect_uri: &'a str,
+    /// Scopes, identity included.
+    pub scope: &'a Scopes,
+    /// The sign-in's handle.
+    pub state: &'a str,
+    /// Repeated in the id_token.
+    pub nonce: &'a str,
+    /// S256 challenge of our verifier.
+    pub code_challenge: &'a str,
+    /// Prefills the provider's page.
+    pub login_hint: Option<&'a str>,
+    /// Ask for this request's scopes alone, not for formerly granted ones too.
+    pub exclude_granted_scopes: bool,
+}
+
+/// The provider's endpoint is not a URL: an override in the configuration is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider endpoint {0:?} is not an absolute URL")]
+pub struct EndpointError(pub String);
+
+fn parse_endpoint(text: &str) -> Result<Url, EndpointError> {
+    Url::parse(text).map_err(|_| EndpointError(text.to_owned()))
+}
+
+/// The URL the browser is sent to (RFC 6749, 4.1.1; RFC 7636, 4.3; OpenID Connect Core, 3.1.2.1).
+///
+/// # Errors
+/// If the entry's endpoint is no URL.
+pub fn authorize_url(
+    entry: &ProviderEntry,
+    request: &AuthorizeRequest<'_>,
+) -> Result<Url, EndpointError> {
+    let endpoint = entry.endpoint(&entry.authorization_endpoint, request.tenant);
+    let mut url = parse_endpoint(&endpoint)?;
+    let mut query = url.query_pairs_mut();
+    query
+        .append_pair("response_type", "code")
+        .append_pair("client_id", request.client_id)
+        .append_pair("redirect_uri", request.redirect_uri)
+        .append_pair("state", request.state)
+        .append_pair("nonce", request.nonce)
+        .append_pair("code_challenge", request.code_challenge)
+        .append_pair("code_challenge_method", "S256");
+    if !request.scope.is_empty() {
+        query.append_pair("scope", &request.scope.to_string());
+    }
+    if let Some(hint) = request.login_hint {
+        query.append_pair("login_hint", hint);
+    }
+    for (name, value) in entry.authorize_params {
+        query.append_pair(name, value);
+    }
+    if let Some((name, value)) = entry
+        .incremental_param
+        .filter(|_| !request.exclude_granted_scopes)
+    {
+        query.append_pair(name, value);
+    }
+    drop(query);
+    Ok(url)
+}
+
+/// What is exchanged at the token endpoint.
+#[derive(Clone, Copy, Debug)]
+pub enum TokenGrant<'a> {
+    /// A provider's code (RFC 6749, 4.1.3).
+    AuthorizationCode {
+        /// The code.
+        code: &'a SecretString,
+        /// Repeats the authorization request's.
+        redirect_uri: &'a str,
+        /// Our PKCE verifier, where the sign-in had one.
+        code_verifier: Option<&'a str>,
+    },
+    /// A refresh token (RFC 6749, 6).
+    RefreshToken {
+        /// The token.
+        refresh_token: &'a SecretString,
+        /// For providers that ask for it.
+        redirect_uri: &'a str,
+    },
+    /// The application's own access (RFC 6749, 4.4).
+    ClientCredentials {
+        /// The scope.
+        scope: &'a str,
+    },
+}
+
+/// A request to a token or revocation endpoint, ready to send. Its `Debug` shows no values.
+pub struct TokenRequest {
+    /// Where to.
+    pub url: Url,
+    /// The form.
+    pub form: Vec<(&'static str, SecretString)>,
+    /// The `Authorization` header, where the client proves itself so.
+    pub authorization: Option<SecretString>,
+}
+
+impl std::fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.form.iter().map(|(name, _)| *name).collect();
+        f.debug_struct("TokenRequest")
+            .field("host", &self.url.host_str())
+            .field("form", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text.to_owned())
+}
+
+fn grant_form(entry: &ProviderEntry, grant: TokenGrant<'_>) -> Vec<(&'static str, SecretString)> {
+    match grant {
+        TokenGrant::AuthorizationCode {
+            code,
+            redirect_uri,
+            code_verifier,
+        } => {
+            let mut form = vec![
+                ("grant_type", secret("authorization_code")),
+                ("code", code.clone()),
+                ("redirect_uri", secret(redirect_uri)),
+            ];
+            form.extend(code_verifier.map(|verifier| ("code_verifier", secret(verifier))));
+            form
+        }
+        TokenGrant::RefreshToken {
+            refresh_token,
+            redirect_uri,
+        } => {
+            let mut form = vec![
+                ("grant_type", secret("refresh_token")),
+                ("refresh_token", refresh_token.clone()),
+            ];
+            if entry.refresh_needs_redirect_uri {
+                form.push(("redirect_uri", secret(redirect_uri)));
+            }
+            form
+        }
+        TokenGrant::ClientCredentials { scope } => {
+            vec![
+                ("grant_type", secret("client_credentials")),
+                ("scope", secret(scope)),
+            ]
+        }
+    }
+}
+
+/// `Basic` with both halves form-encoded first, as RFC 6749, 2.3.1 asks.
+fn basic(client: &Client) -> SecretString {
+    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!(
+        "{}:{}",
+        encode(&client.client_id),
+        encode(client.client_secret.expose_secret())
+    );
+    SecretString::from(format!("Basic {}", STANDARD.encode(pair)))
+}
+
+fn prove(entry: &ProviderEntry, client: &Client, request: &mut TokenRequest) {
+    match entry.client_auth {
+        ClientAuth::Basic => request.authorization = Some(basic(client)),
+        ClientAuth::Post => {
+            request.form.push(("client_id", secret(&client.client_id)));
+            request
+                .form
+                .push(("client_secret", client.client_secret.clone()));
+        }
+    }
+}
+
+/// A token request of `client`.
+///
+/// # Errors
+/// If the entry's endpoint is no URL.
+pub fn token_request(
+    entry: &ProviderEntry,
+    client: &Client,
+    grant: TokenGrant<'_>,
+) -> Result<TokenRequest, EndpointError> {
+    let endpoint = entry.endpoint(&entry.token_endpoint, client.tenant.as_deref());
+    let url = parse_endpoint(&endpoint)?;
+    let mut request = TokenRequest {
+        url,
+        form: grant_form(entry, grant),
+        authorization: None,
+    };
+    prove(entry, client, &mut request);
+    Ok(request)
+}
+
+/// A revocation request (RFC 7009, 2.1), or `None` where the provider has no such endpoint.
+///
+/// # Errors
+/// If the entry's endpoint is no URL.
+pub fn revocation_request(
+    entry: &ProviderEntry,
+    client: &Client,
+    token: &SecretString,
+) -> Result<Option<TokenRequest>, EndpointError> {
+    let Some(endpoint) = &entry.revocation_endpoint else {
+        return Ok(None);
+    };
+    let url = parse_endpoint(&entry.endpoint(endpoint, client.tenant.as_deref()))?;
+    let form = vec![("token", token.clone())];
+    let mut request = TokenRequest {
+        url,
+        form,
+        authorization: None,
+    };
+    prove(entry, client, &mut request);
+    Ok(Some(request))
+}
+
+/// Tokens a provider gave.
+#[derive(Clone, Debug)]
+pub struct TokenResponse {
+    /// The access token.
+    pub access_token: SecretString,
+    /// The refresh token; at a refresh, absent means the old one stays.
+    pub refresh_token: Option<SecretString>,
+    /// The id_token, unchecked.
+    pub id_token: Option<SecretString>,
+    /// Scopes, if the provider said which.
+    pub scope: Option<Scopes>,
+    /// Life of the access token in seconds, made plausible.
+    pub expires_in_secs: i64,
+}
+
+impl TokenResponse {
+    /// When the access token ends.
+    #[must_use]
+    pub const fn expires_at(&self, now: UnixMillis) -> UnixMillis {
+        now.plus_secs(self.expires_in_secs)
+    }
+}
+
+/// A provider's refusal, in its own words (RFC 6749, 5.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderError {
+    /// `error`, such as `invalid_grant`.
+    pub error: String,
+    /// `error_description`, shortened and without control characters.
+    pub description: Option<String>,
+    /// `error_subtype` (Google) or `suberror` (Microsoft).
+    pub subtype: Option<String>,
+    /// Microsoft's numbers.
+    pub codes: Vec<i64>,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// What a token endpoint answered.
+#[derive(Clone, Debug)]
+pub enum TokenAnswer {
+    /// Tokens.
+    Tokens(Box<TokenResponse>),
+    /// A refusal in OAuth's form.
+    Refused(ProviderError),
+    /// Neither: a fault of the provider's, or of something in between.
+    Unintelligible {
+        /// The HTTP status.
+        status: u16,
+        /// What was wrong with it.
+        why: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+struct RawTokens {
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    id_token: Option<String>,
+    scope: Option<Value>,
+    expires_in: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    error: Option<Value>,
+    error_description: Option<String>,
+    reason: Option<String>,
+    error_subtype: Option<String>,
+    suberror: Option<String>,
+    #[serde(default)]
+    error_codes: Vec<i64>,
+}
+
+/// Reads a token endpoint's answer. Unknown members are ignored (RFC 6749, 5.1).
+#[must_use]
+pub fn read_token_answer(status: u16, body: &[u8]) -> TokenAnswer {
+    if (200..300).contains(&status) {
+        return read_tokens(status, body);
+    }
+    match serde_json::from_slice::<RawError>(body)
+        .ok()
+        .and_then(|raw| read_error(status, raw))
+    {
+        Some(error) => TokenAnswer::Refused(error),
+        None => TokenAnswer::Unintelligible {
+            status,
+            why: "an error without an OAuth error body",
+        },
+    }
+}
+
+fn read_tokens(status: u16, body: &[u8]) -> TokenAnswer {
+    let Ok(raw) = serde_json::from_slice::<RawTokens>(body) else {
+        return TokenAnswer::Unintelligible {
+            status,
+            why: "an answer that is not a JSON object",
+        };
+    };
+    let Some(access_token) = raw.access_token.filter(|t| !t.is_empty()) else {
+        return TokenAnswer::Unintelligible {
+            status,
+            why: "an answer without access_token",
+        };
+    };
+    let present = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
+    TokenAnswer::Tokens(Box::new(TokenResponse {
+        access_token: SecretString::from(access_token),
+        refresh_token: present(raw.refresh_token),
+        id_token: present(raw.id_token),
+        scope: raw.scope.as_ref().and_then(read_scope),
+        expires_in_secs: read_lifetime(raw.expires_in.as_ref()),
+    }))
+}
+
+/// A string by RFC 6749; some providers send an array.
+fn read_scope(value: &Value) -> Option<Scopes> {
+    match value {
+        Value::String(text) => Some(Scopes::parse_lenient(text)),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            Some(Scopes::parse_lenient(&items.join(" ")))
+        }
+        _ => None,
+    }
+}
+
+/// Seconds, as a number or a quoted number. Absent, negative and absurd values become plausible ones.
+fn read_lifetime(value: Option<&Value>) -> i64 {
+    let seconds = value.and_then(|v| {
+        v.as_i64()
+            .or_else(|| v.as_str().and_then(|text| text.trim().parse().ok()))
+            .or_else(|| v.as_u64().map(|_| i64::MAX))
+    });
+    seconds
+        .filter(|s| *s >= 0)
+        .map_or(DEFAULT_LIFETIME_SECS, |s| s.min(LIFETIME_MAX_SECS))
+}
+
+fn read_error(status: u16, raw: RawError) -> Option<ProviderError> {
+    let error = match raw.error? {
+        Value::String(text) if !text.is_empty() => clean(&text, 100),
+        // Some APIs answer {"error": {"status": …}}: not OAuth.
+        _ => return None,
+    };
+    Some(ProviderError {
+        error,
+        description: raw
+            .error_description
+            .or(raw.reason)
+            .map(|text| clean(&text, 500)),
+        subtype: raw
+            .error_subtype
+            .or(raw.suberror)
+            .map(|text| clean(&text, 100)),
+        codes: raw.error_codes.into_iter().take(16).collect(),
+        status,
+    })
+}
+
+/// A provider's text made safe to show and log: printable, on one line, not long.
+#[must_use]
+pub fn clean(text: &str, max_chars: usize) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars()
+        .take(max_chars)
+        .map(printable)
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+#[cfg(test)]
+#[path = "oauth_tests.rs"]
+mod tests;

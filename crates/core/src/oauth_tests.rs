@@ -1,0 +1,175 @@
+use super::*;
+use crate::catalogue::Catalogue;
+use crate::provider::Provider;
+
+fn entry(provider: Provider) -> ProviderEntry {
+    Catalogue::default().entry(provider).unwrap().clone()
+}
+
+fn client() -> Client {
+    Client {
+        client_id: "id 1".into(),
+        client_secret: secret("s:e/c"),
+        tenant: None,
+    }
+}
+
+fn form_of(request: &TokenRequest) -> Vec<(&'static str, String)> {
+    request
+        .form
+        .iter()
+        .map(|(name, value)| (*name, value.expose_secret().to_owned()))
+        .collect()
+}
+
+#[test]
+fn an_authorization_request_carries_pkce_state_nonce_and_the_providers_habits() {
+    let scope = Scopes::parse("openid a").unwrap();
+    let request = AuthorizeRequest {
+        client_id: "c",
+        tenant: None,
+        redirect_uri: "https://k/cb",
+        scope: &scope,
+        state: "st",
+        nonce: "no",
+        code_challenge: "ch",
+        login_hint: Some("a+b@c.d"),
+        exclude_granted_scopes: false,
+    };
+    let url = authorize_url(&entry(Provider::Google), &request).unwrap();
+    let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+    for (name, value) in [
+        ("state", "st"),
+        ("nonce", "no"),
+        ("code_challenge", "ch"),
+        ("code_challenge_method", "S256"),
+        ("login_hint", "a+b@c.d"),
+        ("access_type", "offline"),
+        ("prompt", "consent"),
+        ("include_granted_scopes", "true"),
+        ("scope", "openid a"),
+    ] {
+        assert_eq!(query[name], value, "{name}");
+    }
+    let excluded = AuthorizeRequest {
+        exclude_granted_scopes: true,
+        ..request
+    };
+    let url = authorize_url(&entry(Provider::Google), &excluded).unwrap();
+    assert!(!url.as_str().contains("include_granted_scopes"));
+}
+
+#[test]
+fn clients_prove_themselves_as_the_provider_wants() {
+    let token = secret("r");
+    let grant = TokenGrant::RefreshToken {
+        refresh_token: &token,
+        redirect_uri: "https://k/cb",
+    };
+    let google = token_request(&entry(Provider::Google), &client(), grant).unwrap();
+    assert!(google.authorization.is_none());
+    assert!(form_of(&google).contains(&("client_secret", "s:e/c".into())));
+    let yahoo = token_request(&entry(Provider::Yahoo), &client(), grant).unwrap();
+    // base64("id+1:s%3Ae%2Fc")
+    assert_eq!(
+        yahoo.authorization.unwrap().expose_secret(),
+        "Basic aWQrMTpzJTNBZSUyRmM="
+    );
+    assert!(yahoo.form.iter().any(|(name, _)| *name == "redirect_uri"));
+    assert!(!yahoo.form.iter().any(|(name, _)| *name == "client_secret"));
+}
+
+#[test]
+fn rule_07_a_token_request_shows_no_value_when_printed() {
+    let code = secret("the-code");
+    let grant = TokenGrant::AuthorizationCode {
+        code: &code,
+        redirect_uri: "https://k/cb",
+        code_verifier: Some("the-verifier"),
+    };
+    let request = token_request(&entry(Provider::Google), &client(), grant).unwrap();
+    let text = format!("{request:?}");
+    for hidden in ["the-code", "the-verifier", "s:e/c"] {
+        assert!(!text.contains(hidden), "{text}");
+    }
+}
+
+#[test]
+fn tokens_are_read_with_every_spelling_of_scope_and_lifetime() {
+    let read = |body: &str| match read_token_answer(200, body.as_bytes()) {
+        TokenAnswer::Tokens(tokens) => tokens,
+        other => panic!("{other:?}"),
+    };
+    let tokens = read(r#"{"access_token":"a","expires_in":"60","scope":["x","y"],"new":1}"#);
+    assert_eq!(
+        (
+            tokens.expires_in_secs,
+            tokens.scope.unwrap().to_string().as_str()
+        ),
+        (60, "x y")
+    );
+    assert!(tokens.refresh_token.is_none());
+    for (expires_in, expected) in [
+        ("", DEFAULT_LIFETIME_SECS),
+        (r#","expires_in":-5"#, DEFAULT_LIFETIME_SECS),
+        (r#","expires_in":"soon""#, DEFAULT_LIFETIME_SECS),
+        (
+            r#","expires_in":99999999999999999999"#,
+            DEFAULT_LIFETIME_SECS,
+        ),
+        (r#","expires_in":18446744073709551615"#, LIFETIME_MAX_SECS),
+        (r#","expires_in":0"#, 0),
+    ] {
+        let body = format!(r#"{{"access_token":"a"{expires_in}}}"#);
+        assert_eq!(read(&body).expires_in_secs, expected, "{body}");
+    }
+}
+
+#[test]
+fn refusals_keep_the_providers_words_and_lose_control_characters() {
+    let body = br#"{"error":"invalid_grant","error_description":"AADSTS50173: a\r\nb","error_codes":[50173],"suberror":"x"}"#;
+    let TokenAnswer::Refused(error) = read_token_answer(400, body) else {
+        panic!()
+    };
+    assert_eq!(error.error, "invalid_grant");
+    assert_eq!(error.description.as_deref(), Some("AADSTS50173: a  b"));
+    assert_eq!((error.codes, error.status), (vec![50173], 400));
+    let zoom = br#"{"reason":"Invalid Token!","error":"invalid_grant"}"#;
+    let TokenAnswer::Refused(error) = read_token_answer(400, zoom) else {
+        panic!()
+    };
+    assert_eq!(error.description.as_deref(), Some("Invalid Token!"));
+}
+
+#[test]
+fn what_is_neither_tokens_nor_an_oauth_error_is_called_unintelligible() {
+    for (status, body) in [
+        (200, "<html>"),
+        (200, "{}"),
+        (200, r#"{"access_token":""}"#),
+        (200, "[]"),
+        (400, ""),
+        (503, "busy"),
+        (400, r#"{"error":{"code":1}}"#),
+    ] {
+        let answer = read_token_answer(status, body.as_bytes());
+        assert!(
+            matches!(answer, TokenAnswer::Unintelligible { .. }),
+            "{status} {body} {answer:?}"
+        );
+    }
+}
+
+#[test]
+fn revocation_is_none_where_the_provider_has_no_endpoint() {
+    let token = secret("t");
+    assert!(
+        revocation_request(&entry(Provider::Microsoft), &client(), &token)
+            .unwrap()
+            .is_none()
+    );
+    let zoom = revocation_request(&entry(Provider::Zoom), &client(), &token)
+        .unwrap()
+        .unwrap();
+    assert!(zoom.authorization.is_some());
+}
