@@ -1,1 +1,38 @@
-//! (being written)
+//! What Keyway does: the use cases behind every endpoint and command.
+//!
+//! A use case reads facts, asks `keyway-core` what follows, and stores the result. It decides no rule of
+//! its own and knows neither HTTP nor SQL. Invariants kept here: every change is appended to the
+//! sequence of changes in its own transaction ([`Engine::commit`] makes it so); no transaction is open
+//! across a call to a provider; work that must not be lost with the caller's connection runs on the
+//! engine's own tracker ([`Engine::finishing`]).
+
+pub mod applications;
+mod cache;
+pub mod caller;
+mod clients;
+pub mod connectors;
+pub mod cors;
+pub mod credential_data;
+pub mod credentials;
+pub mod custom;
+mod engine;
+pub mod error;
+mod follower;
+pub mod grants;
+pub mod health;
+pub mod keys;
+mod provider_calls;
+mod provider_keys;
+pub mod redirect_uris;
+mod revocations;
+pub mod sign_in;
+mod signing;
+mod sweeps;
+pub mod tokens;
+mod transfer;
+pub mod unlock;
+
+pub use caller::{Bearer, Caller, Principal};
+pub use engine::{AllowedApplications, Engine, Parts, Settings, SharedApp};
+pub use error::{Error, ErrorKind, OAuthError};
+pub use keyway_store::GrantFilter;

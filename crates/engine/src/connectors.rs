@@ -1,0 +1,500 @@
+//! Connectors: one provider in one application.
+
+use crate::applications::changed_meanwhile;
+use crate::caller::Caller;
+use crate::credential_data::{ClientMembers, check_settings, provider_project, public_settings};
+use crate::engine::{ChangeOf, Engine};
+use crate::error::{Error, ErrorKind};
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::connector::Connector;
+use keyway_core::credential::{Credential, CredentialSecret, CredentialType, Health, Owner};
+use keyway_core::ids::{ConnectorId, CredentialId};
+use keyway_core::provider::Provider;
+use keyway_core::scope::Scopes;
+use keyway_core::time::UnixMillis;
+use keyway_store::{Constraint, StoreError};
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value, json};
+
+/// A connector to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewConnector {
+    /// Its provider.
+    pub provider: Provider,
+    /// Its name; the provider's when absent.
+    pub name: Option<String>,
+    /// Settings, client members included.
+    pub settings: Map<String, Value>,
+    /// Default scopes.
+    pub scope: Scopes,
+}
+
+/// What to change of a connector. Absent members keep their values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConnectorPatch {
+    /// The name.
+    pub name: Option<String>,
+    /// The settings, replaced whole, save client members, which stay when left out.
+    pub settings: Option<Map<String, Value>>,
+    /// Default scopes, replaced whole.
+    pub scope: Option<Scopes>,
+    /// The default credential of later sign-ins.
+    pub active_credential_id: Option<CredentialId>,
+}
+
+fn missing(provider: Provider) -> Error {
+    Error::not_found(format!(
+        "This application has no {provider} connector; create one with POST /v3/connectors."
+    ))
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fine = !name.trim().is_empty() && name.len() <= 200;
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::field("name", "must be 1 to 200 bytes long"))
+    }
+}
+
+/// A credential about to be stored with its first secret, if it has one of its own.
+pub(crate) struct NewCredentialRows {
+    pub(crate) credential: Credential,
+    pub(crate) secret: Option<CredentialSecret>,
+}
+
+impl Engine {
+    /// Makes a connector, and from its client settings the primary credential, which becomes the
+    /// default. Without client settings an operator's shared app serves, where one is lent.
+    ///
+    /// # Errors
+    /// If there is one for the provider already, or a setting is wrong.
+    pub async fn create_connector(
+        &self,
+        caller: &Caller,
+        new: NewConnector,
+    ) -> Result<Connector, Error> {
+        let members = check_settings(new.provider, &new.settings)?;
+        let name = new
+            .name
+            .clone()
+            .unwrap_or_else(|| new.provider.title().to_owned());
+        check_name(&name)?;
+        let mut connector = self.connector_row(caller, &new, name);
+        let primary = self.primary_rows(&connector, &members)?;
+        if let Some(rows) = &primary {
+            connector.active_credential_id = Some(rows.credential.id);
+            connector.primary_credential_id = Some(rows.credential.id);
+        }
+        let probe = primary.as_ref().map(|rows| rows.credential.clone());
+        self.store_connector(caller, connector.clone(), primary)
+            .await?;
+        if let Some(credential) = probe {
+            self.probe_in_background(credential);
+        }
+        Ok(connector)
+    }
+
+    async fn store_connector(
+        &self,
+        caller: &Caller,
+        connector: Connector,
+        primary: Option<NewCredentialRows>,
+    ) -> Result<(), Error> {
+        let actor = caller.actor();
+        let now = connector.created_at;
+        let mut changes = vec![connector_change(&connector, Action::Created, &actor, now)];
+        changes.extend(primary.iter().map(|rows| {
+            crate::credentials::credential_change(&rows.credential, Action::Created, &actor, now)
+        }));
+        self.commit(move |s| {
+            Box::pin(async move {
+                match s.insert_connector(&connector).await {
+                    Err(StoreError::Conflict(Constraint::Connector)) => {
+                        return Err(duplicate(connector.provider));
+                    }
+                    other => other?,
+                }
+                if let Some(rows) = primary {
+                    crate::credentials::insert_rows(s, &rows).await?;
+                }
+                Ok(((), changes))
+            })
+        })
+        .await
+    }
+
+    fn connector_row(&self, caller: &Caller, new: &NewConnector, name: String) -> Connector {
+        let now = self.now();
+        Connector {
+            id: ConnectorId::generate(now, self.entropy()),
+            application_id: caller.application_id,
+            provider: new.provider,
+            name,
+            settings: public_settings(&new.settings),
+            scope: new.scope.clone(),
+            active_credential_id: None,
+            primary_credential_id: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+
+    /// The primary credential of a connector: its own client, else the operator's, else none.
+    fn primary_rows(
+        &self,
+        connector: &Connector,
+        members: &ClientMembers,
+    ) -> Result<Option<NewCredentialRows>, Error> {
+        let shared = self.settings().shared_apps.get(&connector.provider);
+        let (owner, client_id) = match (&members.client_id, shared) {
+            (Some(id), _) => (Owner::Application, id.clone()),
+            (None, Some(app)) if app.allows(connector.application_id) => {
+                (Owner::Operator, app.client_id.clone())
+            }
+            _ => return Ok(None),
+        };
+        let data = match owner {
+            Owner::Application => client_data(members),
+            Owner::Operator => Map::new(),
+        };
+        let credential = self.primary_credential(connector, owner, client_id, &data);
+        let secret = match owner {
+            Owner::Operator => None,
+            Owner::Application => {
+                Some(self.new_secret(credential.application_id, credential.id, &data)?)
+            }
+        };
+        Ok(Some(NewCredentialRows { credential, secret }))
+    }
+
+    fn primary_credential(
+        &self,
+        connector: &Connector,
+        owner: Owner,
+        client_id: String,
+        data: &Map<String, Value>,
+    ) -> Credential {
+        let now = self.now();
+        let provider = connector.provider;
+        Credential {
+            id: CredentialId::generate(now, self.entropy()),
+            application_id: connector.application_id,
+            connector_id: connector.id,
+            provider,
+            name: connector.name.clone(),
+            credential_type: CredentialType::Connector,
+            owner,
+            provider_project: provider_project(provider, Some(&client_id), &connector.settings),
+            client_id: Some(client_id),
+            tenant: connector.tenant().map(str::to_owned),
+            borrows_from: None,
+            labels: Map::new(),
+            data_digest: self.data_digest(CredentialType::Connector, &connector.name, data),
+            health: Health::default(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            version: 1,
+        }
+    }
+
+    /// An application's connectors, oldest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn connectors(
+        &self,
+        caller: &Caller,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<Connector>, Error> {
+        let id = caller.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.connectors(id, limit, offset).await }));
+        Ok(job.await?)
+    }
+
+    /// The connector of a provider.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn connector(&self, caller: &Caller, provider: Provider) -> Result<Connector, Error> {
+        let id = caller.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.connector(id, provider).await }));
+        job.await?.ok_or_else(|| missing(provider))
+    }
+
+    /// Changes a connector. A new default decides later sign-ins only: no grant moves (rule 2).
+    ///
+    /// # Errors
+    /// If the default is no live `connector` credential of this connector, or another `client_id` is
+    /// given while grants use the primary credential; then nothing is changed.
+    pub async fn update_connector(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        patch: ConnectorPatch,
+    ) -> Result<Connector, Error> {
+        let current = self.connector(caller, provider).await?;
+        let mut updated = current.clone();
+        if let Some(name) = patch.name {
+            check_name(&name)?;
+            updated.name = name;
+        }
+        if let Some(scope) = patch.scope {
+            updated.scope = scope;
+        }
+        if let Some(id) = patch.active_credential_id {
+            self.check_default(caller, &current, id).await?;
+            updated.active_credential_id = Some(id);
+        }
+        updated.updated_at = self.now();
+        updated.version += 1;
+        let primary = match patch.settings {
+            Some(settings) => self.patch_settings(caller, &mut updated, &settings).await?,
+            None => PrimaryEdit::None,
+        };
+        self.store_update(caller, updated.clone(), primary).await?;
+        Ok(updated)
+    }
+
+    async fn store_update(
+        &self,
+        caller: &Caller,
+        updated: Connector,
+        primary: PrimaryEdit,
+    ) -> Result<(), Error> {
+        let actor = caller.actor();
+        let mut changes = vec![connector_change(
+            &updated,
+            Action::Updated,
+            &actor,
+            updated.updated_at,
+        )];
+        changes.extend(primary.change(&actor, updated.updated_at));
+        let probe = primary.credential().cloned();
+        self.commit(move |s| {
+            Box::pin(async move {
+                if !s.update_connector(&updated, updated.version - 1).await? {
+                    return Err(changed_meanwhile());
+                }
+                primary.apply(s).await?;
+                Ok(((), changes))
+            })
+        })
+        .await?;
+        if let Some(credential) = probe {
+            self.probe_in_background(credential);
+        }
+        Ok(())
+    }
+
+    async fn check_default(
+        &self,
+        caller: &Caller,
+        connector: &Connector,
+        id: CredentialId,
+    ) -> Result<(), Error> {
+        let application_id = caller.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        let name = "active_credential_id";
+        match job.await?.filter(|c| c.connector_id == connector.id) {
+            None => Err(Error::field(
+                name,
+                "no credential of this connector has this id",
+            )),
+            Some(c) if c.credential_type != CredentialType::Connector => Err(Error::field(
+                name,
+                "only a credential of type connector can be the default",
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Replaces the settings and carries client members over to the primary credential.
+    async fn patch_settings(
+        &self,
+        caller: &Caller,
+        connector: &mut Connector,
+        settings: &Map<String, Value>,
+    ) -> Result<PrimaryEdit, Error> {
+        let members = ClientMembers::read("settings", settings)?;
+        if !members.is_empty() && !connector.provider.is_oauth() {
+            let what = format!("{} connectors take no client settings", connector.provider);
+            return Err(Error::field("settings.client_id", what));
+        }
+        let tenant = connector.settings.get("tenant").cloned();
+        connector.settings = public_settings(settings);
+        if let (Some(tenant), false) = (tenant, connector.settings.contains_key("tenant")) {
+            connector.settings.insert("tenant".into(), tenant);
+        }
+        let primary = match connector.primary_credential_id {
+            Some(id) => self.live_credential(caller, id).await?,
+            None => None,
+        };
+        match primary {
+            Some(primary) if primary.owner == Owner::Application => {
+                self.edit_primary(connector, primary, &members).await
+            }
+            _ if members.is_empty() => Ok(PrimaryEdit::None),
+            _ => self.add_primary(connector, settings),
+        }
+    }
+
+    fn add_primary(
+        &self,
+        connector: &mut Connector,
+        settings: &Map<String, Value>,
+    ) -> Result<PrimaryEdit, Error> {
+        let members = check_settings(connector.provider, settings)?;
+        let Some(rows) = self.primary_rows(connector, &members)? else {
+            return Ok(PrimaryEdit::None);
+        };
+        connector.primary_credential_id = Some(rows.credential.id);
+        connector
+            .active_credential_id
+            .get_or_insert(rows.credential.id);
+        Ok(PrimaryEdit::Add(Box::new(rows)))
+    }
+
+    async fn edit_primary(
+        &self,
+        connector: &Connector,
+        primary: Credential,
+        members: &ClientMembers,
+    ) -> Result<PrimaryEdit, Error> {
+        if members.is_empty() && members.tenant.is_none() {
+            return Ok(PrimaryEdit::None);
+        }
+        let old = self.open_data(primary.application_id, primary.id).await?;
+        let mut data: Map<String, Value> = serde_json::from_slice(&old).map_err(Error::internal)?;
+        data.extend(client_data(members));
+        let client_id = data
+            .get("client_id")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        self.refuse_other_client("settings.client_id", &primary, client_id.as_deref())
+            .await?;
+        let mut edited = primary;
+        edited.provider_project =
+            provider_project(edited.provider, client_id.as_deref(), &connector.settings);
+        edited.client_id = client_id;
+        edited.tenant = members.tenant.clone().or(edited.tenant);
+        edited.data_digest = self.data_digest(edited.credential_type, &edited.name, &data);
+        edited.updated_at = self.now();
+        edited.version += 1;
+        let secret = self.new_secret(edited.application_id, edited.id, &data)?;
+        let rows = NewCredentialRows {
+            credential: edited,
+            secret: Some(secret),
+        };
+        Ok(PrimaryEdit::Edit(Box::new(rows)))
+    }
+
+    /// Deletes a connector: all its grants end at once, by standing on nothing.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn delete_connector(&self, caller: &Caller, provider: Provider) -> Result<(), Error> {
+        let connector = self.connector(caller, provider).await?;
+        let now = self.now();
+        let change = connector_change(&connector, Action::Deleted, &caller.actor(), now);
+        self.commit(move |s| {
+            Box::pin(async move {
+                let application_id = connector.application_id;
+                if !s
+                    .delete_connector(application_id, connector.id, now)
+                    .await?
+                {
+                    return Err(missing(provider));
+                }
+                s.delete_credentials_of(application_id, connector.id, now)
+                    .await?;
+                Ok(((), vec![change]))
+            })
+        })
+        .await
+    }
+}
+
+/// What a change of settings does to the primary credential.
+enum PrimaryEdit {
+    None,
+    Add(Box<NewCredentialRows>),
+    Edit(Box<NewCredentialRows>),
+}
+
+impl PrimaryEdit {
+    fn credential(&self) -> Option<&Credential> {
+        match self {
+            Self::None => None,
+            Self::Add(rows) | Self::Edit(rows) => Some(&rows.credential),
+        }
+    }
+
+    fn change(&self, actor: &str, at: UnixMillis) -> Option<NewChange> {
+        let action = match self {
+            Self::Add(_) => Action::Created,
+            _ => Action::Updated,
+        };
+        let credential = self.credential()?;
+        Some(crate::credentials::credential_change(
+            credential, action, actor, at,
+        ))
+    }
+
+    async fn apply(self, s: &mut keyway_store::Session<'_>) -> Result<(), Error> {
+        match self {
+            Self::None => Ok(()),
+            Self::Add(rows) => crate::credentials::insert_rows(s, &rows).await,
+            Self::Edit(rows) => crate::credentials::replace_rows(s, &rows).await,
+        }
+    }
+}
+
+fn client_data(members: &ClientMembers) -> Map<String, Value> {
+    let mut data = Map::new();
+    let mut put = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            data.insert(name.to_owned(), json!(value));
+        }
+    };
+    put("client_id", members.client_id.as_deref());
+    put(
+        "client_secret",
+        members.client_secret.as_ref().map(|s| s.expose_secret()),
+    );
+    put("tenant", members.tenant.as_deref());
+    data
+}
+
+fn duplicate(provider: Provider) -> Error {
+    Error::new(
+        ErrorKind::InvalidRequest,
+        format!(
+            "provider: this application has a {provider} connector already; change it with PATCH /v3/connectors/{provider}, or add a credential to it"
+        ),
+    )
+}
+
+fn connector_change(row: &Connector, action: Action, actor: &str, at: UnixMillis) -> NewChange {
+    let change = ChangeOf {
+        application_id: row.application_id,
+        entity: Entity::Connector,
+        id: &row.id,
+        action,
+        actor,
+    };
+    let active = row.active_credential_id.map(|id| id.to_string());
+    change.with(
+        at,
+        json!({"provider": row.provider.as_str(), "active_credential_id": active}),
+    )
+}

@@ -1,0 +1,480 @@
+//! Credentials: the provider applications behind a connector.
+
+use crate::applications::changed_meanwhile;
+use crate::caller::Caller;
+use crate::connectors::NewCredentialRows;
+use crate::credential_data::{self, ClientMembers, provider_project};
+use crate::engine::{ChangeOf, Engine};
+use crate::error::{Error, ErrorKind};
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::connector::Connector;
+use keyway_core::credential::{Credential, CredentialType, Health, Owner};
+use keyway_core::ids::CredentialId;
+use keyway_core::page::{LIMIT_MAX, Page};
+use keyway_core::provider::Provider;
+use keyway_core::time::UnixMillis;
+use keyway_store::{Constraint, Session, StoreError};
+use serde_json::{Map, Value, json};
+
+/// A credential to make.
+#[derive(Clone, Debug)]
+pub struct NewCredential {
+    /// Its name; unique on its connector.
+    pub name: String,
+    /// Its type.
+    pub credential_type: CredentialType,
+    /// Its data; unknown members are kept.
+    pub data: Map<String, Value>,
+}
+
+/// What to change of a credential. Absent members keep their values; `data` is replaced whole.
+#[derive(Clone, Debug, Default)]
+pub struct CredentialPatch {
+    /// The name.
+    pub name: Option<String>,
+    /// The data.
+    pub data: Option<Map<String, Value>>,
+}
+
+fn missing() -> Error {
+    Error::not_found("No credential of this connector has this id.")
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fine = !name.trim().is_empty() && name.len() <= 200;
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::field("name", "must be 1 to 200 bytes long"))
+    }
+}
+
+fn name_taken() -> Error {
+    Error::field(
+        "name",
+        "another credential of this connector has this name and other data",
+    )
+}
+
+impl Engine {
+    pub(crate) async fn live_credential(
+        &self,
+        caller: &Caller,
+        id: CredentialId,
+    ) -> Result<Option<Credential>, Error> {
+        let application_id = caller.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        Ok(job.await?)
+    }
+
+    /// Adds a credential to a connector. One equal in type, name and data is returned instead of made.
+    ///
+    /// # Errors
+    /// If there is no connector, a member is wrong, or the name is taken.
+    pub async fn create_credential(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        new: NewCredential,
+    ) -> Result<Credential, Error> {
+        check_name(&new.name)?;
+        let connector = self.connector(caller, provider).await?;
+        let members = credential_data::check(provider, new.credential_type, &new.data)?;
+        let digest = self.data_digest(new.credential_type, &new.name, &new.data);
+        let (application_id, connector_id) = (caller.application_id, connector.id);
+        let equal = self.store().read(move |s| {
+            Box::pin(async move {
+                s.credential_by_digest(application_id, connector_id, &digest)
+                    .await
+            })
+        });
+        if let Some(existing) = equal.await? {
+            return Ok(existing);
+        }
+        let rows = self.credential_rows(&connector, &new, &members)?;
+        let credential = rows.credential.clone();
+        self.store_credential(caller, connector, rows).await?;
+        self.probe_in_background(credential.clone());
+        Ok(credential)
+    }
+
+    fn credential_rows(
+        &self,
+        connector: &Connector,
+        new: &NewCredential,
+        members: &ClientMembers,
+    ) -> Result<NewCredentialRows, Error> {
+        let now = self.now();
+        let credential = Credential {
+            id: CredentialId::generate(now, self.entropy()),
+            application_id: connector.application_id,
+            connector_id: connector.id,
+            provider: connector.provider,
+            name: new.name.clone(),
+            credential_type: new.credential_type,
+            owner: Owner::Application,
+            client_id: members.client_id.clone(),
+            provider_project: provider_project(
+                connector.provider,
+                members.client_id.as_deref(),
+                &new.data,
+            ),
+            tenant: members
+                .tenant
+                .clone()
+                .or_else(|| connector.tenant().map(str::to_owned)),
+            borrows_from: borrowed_client(connector, new.credential_type, members)?,
+            labels: Map::new(),
+            data_digest: self.data_digest(new.credential_type, &new.name, &new.data),
+            health: Health::default(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            version: 1,
+        };
+        let secret = self.new_secret(credential.application_id, credential.id, &new.data)?;
+        Ok(NewCredentialRows {
+            credential,
+            secret: Some(secret),
+        })
+    }
+
+    /// Stores a new credential; the first OAuth client of a connector without a default becomes it.
+    async fn store_credential(
+        &self,
+        caller: &Caller,
+        mut connector: Connector,
+        rows: NewCredentialRows,
+    ) -> Result<(), Error> {
+        let now = rows.credential.created_at;
+        let first = connector.active_credential_id.is_none()
+            && rows.credential.credential_type == CredentialType::Connector;
+        connector.active_credential_id =
+            connector.active_credential_id.or(Some(rows.credential.id));
+        connector.updated_at = now;
+        connector.version += 1;
+        let change = credential_change(&rows.credential, Action::Created, &caller.actor(), now);
+        self.commit(move |s| {
+            Box::pin(async move {
+                insert_rows(s, &rows).await?;
+                if first
+                    && !s
+                        .update_connector(&connector, connector.version - 1)
+                        .await?
+                {
+                    return Err(changed_meanwhile());
+                }
+                Ok(((), vec![change]))
+            })
+        })
+        .await
+    }
+
+    /// A connector's credentials.
+    ///
+    /// # Errors
+    /// If there is no connector.
+    pub async fn credentials(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        page: Page,
+    ) -> Result<Vec<Credential>, Error> {
+        let connector = self.connector(caller, provider).await?;
+        let (application_id, id) = (caller.application_id, connector.id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credentials(application_id, id, page).await }));
+        Ok(job.await?)
+    }
+
+    /// One credential.
+    ///
+    /// # Errors
+    /// If the connector has none with this id.
+    pub async fn credential(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        id: CredentialId,
+    ) -> Result<Credential, Error> {
+        let connector = self.connector(caller, provider).await?;
+        let found = self.live_credential(caller, id).await?;
+        found
+            .filter(|c| c.connector_id == connector.id)
+            .ok_or_else(missing)
+    }
+
+    /// Changes name or data. New data is used from the next provider call on, for all its grants.
+    ///
+    /// # Errors
+    /// If there is none, a member is wrong, the name is taken, or `client_id` changes while grants use
+    /// the credential: their tokens belong to the old client and would all die.
+    pub async fn update_credential(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        id: CredentialId,
+        patch: CredentialPatch,
+    ) -> Result<Credential, Error> {
+        let mut edited = self.credential(caller, provider, id).await?;
+        let connector = self.connector(caller, provider).await?;
+        let current = self.data_of(&edited).await?;
+        let data = patch.data.as_ref().unwrap_or(&current);
+        if let Some(name) = patch.name {
+            check_name(&name)?;
+            edited.name = name;
+        }
+        if let Some(data) = &patch.data {
+            let members = credential_data::check(provider, edited.credential_type, data)?;
+            self.refuse_other_client(
+                "credential_data.client_id",
+                &edited,
+                members.client_id.as_deref(),
+            )
+            .await?;
+            edited.borrows_from =
+                match borrowed_client(&connector, edited.credential_type, &members)? {
+                    // Pinned when it was made: a later default moves nothing (rule 2).
+                    Some(_) if edited.borrows_from.is_some() => edited.borrows_from,
+                    other => other,
+                };
+            edited.provider_project =
+                provider_project(provider, members.client_id.as_deref(), data);
+            edited.client_id = members.client_id;
+            edited.tenant = members
+                .tenant
+                .or_else(|| connector.tenant().map(str::to_owned));
+        }
+        edited.data_digest = self.data_digest(edited.credential_type, &edited.name, data);
+        edited.updated_at = self.now();
+        edited.version += 1;
+        let secret = match &patch.data {
+            Some(data) => Some(self.new_secret(edited.application_id, edited.id, data)?),
+            None => None,
+        };
+        self.store_edit(
+            caller,
+            NewCredentialRows {
+                credential: edited.clone(),
+                secret,
+            },
+        )
+        .await?;
+        Ok(edited)
+    }
+
+    async fn data_of(&self, credential: &Credential) -> Result<Map<String, Value>, Error> {
+        if credential.owner == Owner::Operator {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "This credential is the operator's shared app; it is changed in the server's configuration.",
+            ));
+        }
+        let bytes = self
+            .open_data(credential.application_id, credential.id)
+            .await?;
+        serde_json::from_slice(&bytes).map_err(Error::internal)
+    }
+
+    async fn store_edit(&self, caller: &Caller, rows: NewCredentialRows) -> Result<(), Error> {
+        let credential = rows.credential.clone();
+        let change = credential_change(
+            &credential,
+            Action::Updated,
+            &caller.actor(),
+            credential.updated_at,
+        );
+        let renewed = rows.secret.is_some();
+        self.commit(move |s| {
+            Box::pin(async move {
+                replace_rows(s, &rows).await?;
+                Ok(((), vec![change]))
+            })
+        })
+        .await?;
+        if renewed {
+            self.probe_in_background(credential);
+        }
+        Ok(())
+    }
+
+    /// Another `client_id` under grants would strand them: their tokens were issued to the old one.
+    pub(crate) async fn refuse_other_client(
+        &self,
+        member: &str,
+        credential: &Credential,
+        client_id: Option<&str>,
+    ) -> Result<(), Error> {
+        if credential.client_id.as_deref() == client_id {
+            return Ok(());
+        }
+        let (application_id, id) = (credential.application_id, credential.id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
+        let counts = job.await?;
+        match counts.valid + counts.invalid {
+            0 => Ok(()),
+            n => Err(Error::field(
+                member,
+                format_args!(
+                    "{n} grant(s) hold tokens of the present client, which another client cannot use; add a credential and move them by re-authentication"
+                ),
+            )),
+        }
+    }
+
+    /// Deletes a credential. Its grants end at once, by standing on nothing.
+    ///
+    /// # Errors
+    /// If there is none, it is the connector's default, or another credential borrows its client.
+    pub async fn delete_credential(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        id: CredentialId,
+    ) -> Result<(), Error> {
+        let credential = self.credential(caller, provider, id).await?;
+        let mut connector = self.connector(caller, provider).await?;
+        self.refuse_while_borrowed(caller, &connector, id).await?;
+        if connector.active_credential_id == Some(id) {
+            return Err(is_default(provider));
+        }
+        let now = self.now();
+        connector.primary_credential_id = connector.primary_credential_id.filter(|p| *p != id);
+        connector.updated_at = now;
+        connector.version += 1;
+        let change = credential_change(&credential, Action::Deleted, &caller.actor(), now);
+        self.commit(move |s| {
+            Box::pin(async move {
+                // The connector's version fences a change of the default at the same moment.
+                if !s
+                    .update_connector(&connector, connector.version - 1)
+                    .await?
+                {
+                    return Err(changed_meanwhile());
+                }
+                if !s
+                    .delete_credential(connector.application_id, id, now)
+                    .await?
+                {
+                    return Err(missing());
+                }
+                Ok(((), vec![change]))
+            })
+        })
+        .await
+    }
+
+    async fn refuse_while_borrowed(
+        &self,
+        caller: &Caller,
+        connector: &Connector,
+        id: CredentialId,
+    ) -> Result<(), Error> {
+        let (application_id, connector_id) = (caller.application_id, connector.id);
+        let page = Page {
+            limit: LIMIT_MAX,
+            ..Page::default()
+        };
+        let job = self.store().read(move |s| {
+            Box::pin(async move { s.credentials(application_id, connector_id, page).await })
+        });
+        match job.await?.into_iter().find(|c| c.borrows_from == Some(id)) {
+            None => Ok(()),
+            Some(other) => Err(Error::new(
+                ErrorKind::InvalidRequest,
+                format!(
+                    "The credential '{}' uses this one's client; give it client settings of its own, or delete it first.",
+                    other.name
+                ),
+            )),
+        }
+    }
+}
+
+fn is_default(provider: Provider) -> Error {
+    Error::new(
+        ErrorKind::InvalidRequest,
+        format!(
+            "This credential is the connector's default; point active_credential_id of /v3/connectors/{provider} at another one first."
+        ),
+    )
+}
+
+/// The credential whose client an `adminconsent` credential without one uses: pinned now.
+fn borrowed_client(
+    connector: &Connector,
+    credential_type: CredentialType,
+    members: &ClientMembers,
+) -> Result<Option<CredentialId>, Error> {
+    if credential_type != CredentialType::AdminConsent || !members.is_empty() {
+        return Ok(None);
+    }
+    let lender = connector
+        .primary_credential_id
+        .or(connector.active_credential_id);
+    lender.map(Some).ok_or_else(|| {
+        let what = "is required: the connector has no client settings to borrow";
+        Error::field("credential_data.client_id", what)
+    })
+}
+
+pub(crate) async fn insert_rows(
+    s: &mut Session<'_>,
+    rows: &NewCredentialRows,
+) -> Result<(), Error> {
+    match s.insert_credential(&rows.credential).await {
+        Err(StoreError::Conflict(Constraint::CredentialName)) => return Err(name_taken()),
+        other => other?,
+    }
+    if let Some(secret) = &rows.secret {
+        s.insert_credential_secret(secret).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn replace_rows(
+    s: &mut Session<'_>,
+    rows: &NewCredentialRows,
+) -> Result<(), Error> {
+    let credential = &rows.credential;
+    match s
+        .update_credential(credential, credential.version - 1)
+        .await
+    {
+        Ok(true) => {}
+        Ok(false) => return Err(changed_meanwhile()),
+        Err(StoreError::Conflict(Constraint::CredentialName)) => return Err(name_taken()),
+        Err(other) => return Err(other.into()),
+    }
+    if let Some(secret) = &rows.secret {
+        s.retire_credential_secrets(credential.application_id, credential.id)
+            .await?;
+        s.insert_credential_secret(secret).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn credential_change(
+    row: &Credential,
+    action: Action,
+    actor: &str,
+    at: UnixMillis,
+) -> NewChange {
+    let change = ChangeOf {
+        application_id: row.application_id,
+        entity: Entity::Credential,
+        id: &row.id,
+        action,
+        actor,
+    };
+    let connector = row.connector_id.to_string();
+    change.with(
+        at,
+        json!({"name": row.name, "provider": row.provider.as_str(), "connector_id": connector}),
+    )
+}

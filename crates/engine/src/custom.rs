@@ -1,0 +1,386 @@
+//! Bring your own authentication: an application hands over a refresh token it obtained itself.
+
+use crate::caller::Caller;
+use crate::credential_data::text_member;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::grants::check_external_id;
+use crate::provider_calls::{ProviderFailure, custom_error};
+use crate::sign_in::Issued;
+use crate::transfer::{Authentication, granted_scopes, lost_a_race, transfer};
+use keyway_core::connector::Connector;
+use keyway_core::credential::{Credential, CredentialType};
+use keyway_core::grant::Grant;
+use keyway_core::ids::{CredentialId, GrantId};
+use keyway_core::oauth::{TokenGrant, TokenResponse};
+use keyway_core::provider::Provider;
+use keyway_core::reauth::Voucher;
+use keyway_core::scope::Scopes;
+use keyway_core::sign_in::Identity;
+use keyway_core::token_set::{TokenSet, TokenSetState};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+/// Longest `state`, in characters.
+const STATE_MAX_CHARS: usize = 256;
+/// Two authentications of one new user at once: the loser tries again and finds the winner's grant.
+const TRIES: usize = 3;
+
+/// The body of `POST /v3/connect/custom`.
+#[derive(Clone, Default)]
+pub struct CustomAuthentication {
+    /// The provider; required.
+    pub provider: Option<Provider>,
+    /// What the provider's kind asks for.
+    pub settings: Map<String, Value>,
+    /// Scopes to show on the grant when the provider does not say which it granted.
+    pub scope: Option<Scopes>,
+    /// The application's own state.
+    pub state: Option<String>,
+    /// The credential, where it stands at top level.
+    pub credential_id: Option<CredentialId>,
+    /// The application's own id for the grant.
+    pub external_id: Option<String>,
+    /// A display name.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Debug for CustomAuthentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CustomAuthentication")
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A refresh token to be taken over, checked as far as it can be without the provider.
+struct Brought {
+    caller: Caller,
+    connector: Connector,
+    credential: Credential,
+    refresh_token: SecretString,
+    request: CustomAuthentication,
+    expected: Option<GrantId>,
+}
+
+impl Engine {
+    /// Makes or renews a grant from what the application brings.
+    ///
+    /// # Errors
+    /// If a member is wrong, or the provider refuses; then nothing is changed.
+    pub async fn custom_authentication(
+        &self,
+        caller: &Caller,
+        request: CustomAuthentication,
+    ) -> Result<Grant, Error> {
+        check_members(&request)?;
+        let provider = request.provider.ok_or_else(|| {
+            Error::new(ErrorKind::ProviderRequired, "Provider field is required.")
+        })?;
+        match provider {
+            Provider::VirtualCalendar => self.virtual_calendar(caller, request).await,
+            Provider::Imap | Provider::Icloud | Provider::Ews => Err(Error::field(
+                "provider",
+                format_args!("{provider} accounts are not built into this server yet"),
+            )),
+            _ => {
+                let brought = self.brought(caller, provider, request).await?;
+                // A rotated refresh token must not be lost with the client's connection.
+                let engine = self.clone();
+                self.finishing(async move { engine.take_over(brought).await })
+                    .await?
+            }
+        }
+    }
+
+    async fn brought(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        request: CustomAuthentication,
+    ) -> Result<Brought, Error> {
+        let connector =
+            self.connector(caller, provider)
+                .await
+                .map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => Error::field("provider", error.message()),
+                    _ => error,
+                })?;
+        let named = named_credential(&request)?;
+        let credential = self.custom_credential(caller, &connector, named).await?;
+        let refresh_token = text_member(&request.settings, "settings", "refresh_token")?
+            .map(|text| SecretString::from(text.to_owned()))
+            .ok_or_else(|| Error::field("settings.refresh_token", "is required"))?;
+        let caller = *caller;
+        Ok(Brought {
+            caller,
+            connector,
+            credential,
+            refresh_token,
+            request,
+            expected: None,
+        })
+    }
+
+    async fn custom_credential(
+        &self,
+        caller: &Caller,
+        connector: &Connector,
+        named: Option<CredentialId>,
+    ) -> Result<Credential, Error> {
+        let name = "settings.credential_id";
+        let id = named.or(connector.active_credential_id).ok_or_else(|| {
+            Error::field(name, "is required: the connector has no default credential")
+        })?;
+        let found = self.live_credential(caller, id).await?;
+        let found = found.filter(|c| c.connector_id == connector.id);
+        let credential = found.ok_or_else(|| {
+            Error::field(
+                name,
+                format_args!(
+                    "the {} connector has no credential with this id",
+                    connector.provider
+                ),
+            )
+        })?;
+        match credential.credential_type {
+            CredentialType::Connector => Ok(credential),
+            other => Err(Error::field(
+                name,
+                format_args!(
+                    "credentials of type {} cannot take over a refresh token, and bulk authentication is not built into this server yet",
+                    other.as_str()
+                ),
+            )),
+        }
+    }
+
+    /// Replaces an OAuth grant's refresh token by one the application brings, after the provider
+    /// accepted it through the grant's own credential.
+    pub(crate) async fn replace_settings(
+        &self,
+        caller: &Caller,
+        grant: Grant,
+        settings: &Map<String, Value>,
+    ) -> Result<Grant, Error> {
+        if !grant.provider.is_oauth() {
+            let mut changed = grant;
+            changed.settings.clone_from(settings);
+            return self.store_grant(caller, changed).await;
+        }
+        if !settings.contains_key("refresh_token") {
+            return Err(Error::field(
+                "settings.refresh_token",
+                "is required to change an OAuth grant",
+            ));
+        }
+        let request = CustomAuthentication {
+            provider: Some(grant.provider),
+            settings: settings.clone(),
+            scope: Some(grant.scope.clone()),
+            state: grant.state.clone(),
+            credential_id: grant.credential_id,
+            external_id: None,
+            name: None,
+        };
+        let mut brought = self.brought(caller, grant.provider, request).await?;
+        brought.expected = Some(grant.id);
+        let engine = self.clone();
+        self.finishing(async move { engine.take_over(brought).await })
+            .await?
+    }
+
+    async fn take_over(&self, brought: Brought) -> Result<Grant, Error> {
+        let (tokens, identity) = self.verify(&brought).await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.commit_custom(&brought, &tokens, &identity).await {
+                Err(error) if lost_a_race(&error) && tries < TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Uses the token at the provider, as the credential's client, and asks whose it is.
+    async fn verify(&self, brought: &Brought) -> Result<(TokenResponse, Identity), Error> {
+        let entry = self.entry(brought.connector.provider)?;
+        let client = self.client(&brought.credential).await?;
+        let redirect_uri = self.callback_uri();
+        let grant = TokenGrant::RefreshToken {
+            refresh_token: &brought.refresh_token,
+            redirect_uri: &redirect_uri,
+        };
+        let mut tokens = match self.provider_tokens(entry, &client, grant).await {
+            Ok(tokens) => tokens,
+            Err(failure) => return Err(self.refused_token(&brought.credential, failure).await),
+        };
+        self.note_healthy(&brought.credential).await;
+        // No new one means the old one stays (RFC 6749, 6).
+        tokens
+            .refresh_token
+            .get_or_insert_with(|| brought.refresh_token.clone());
+        let identity = self.provider_identity(entry, &client, &tokens, None).await;
+        Ok((tokens, identity.map_err(custom_error)?))
+    }
+
+    async fn refused_token(&self, credential: &Credential, failure: ProviderFailure) -> Error {
+        if let ProviderFailure::Refused(error) = &failure
+            && crate::health::client_fault(error)
+        {
+            self.note_client_fault(credential, error).await;
+        }
+        custom_error(failure)
+    }
+
+    async fn commit_custom(
+        &self,
+        brought: &Brought,
+        tokens: &TokenResponse,
+        identity: &Identity,
+    ) -> Result<Grant, Error> {
+        let entry = self.entry(brought.connector.provider)?;
+        let client = self.client(&brought.credential).await?;
+        let asked = brought
+            .request
+            .scope
+            .as_ref()
+            .unwrap_or(&brought.connector.scope);
+        let scope = granted_scopes(entry, asked, tokens);
+        let issued = Issued {
+            credential: &brought.credential,
+            client: &client,
+            tokens,
+            identity,
+        };
+        let set = self.new_token_set(&issued, scope.clone(), TokenSetState::Current, None);
+        let auth = Authentication {
+            credential_id: Some(brought.credential.id),
+            expected: brought.expected,
+            ..self.custom_facts(
+                &brought.caller,
+                &brought.connector,
+                &brought.request,
+                identity.clone(),
+                scope,
+            )
+        };
+        self.commit_transfer(auth, Some(set)).await
+    }
+
+    async fn commit_transfer(
+        &self,
+        auth: Authentication,
+        set: Option<TokenSet>,
+    ) -> Result<Grant, Error> {
+        self.commit(move |s| {
+            Box::pin(async move {
+                let done = transfer(s, auth, set).await?;
+                Ok((done.grant, done.changes))
+            })
+        })
+        .await
+    }
+
+    fn custom_facts(
+        &self,
+        caller: &Caller,
+        connector: &Connector,
+        request: &CustomAuthentication,
+        identity: Identity,
+        scope: Scopes,
+    ) -> Authentication {
+        let now = self.now();
+        Authentication {
+            application_id: caller.application_id,
+            provider: connector.provider,
+            connector_id: connector.id,
+            credential_id: None,
+            identity,
+            scope,
+            state: request.state.clone(),
+            ip: None,
+            user_agent: None,
+            external_id: request.external_id.clone(),
+            name: request.name.clone(),
+            expected: None,
+            voucher: Voucher::Application,
+            new_grant_id: GrantId::generate(now, self.entropy()),
+            now,
+            actor: caller.actor(),
+        }
+    }
+
+    /// A calendar without a provider: any text names it, and it never expires.
+    async fn virtual_calendar(
+        &self,
+        caller: &Caller,
+        request: CustomAuthentication,
+    ) -> Result<Grant, Error> {
+        let connector = self.connector(caller, Provider::VirtualCalendar).await;
+        let connector = connector.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::field("provider", error.message()),
+            _ => error,
+        })?;
+        let email = text_member(&request.settings, "settings", "email")?
+            .ok_or_else(|| Error::field("settings.email", "is required"))?;
+        if email.len() > keyway_core::email::EMAIL_MAX_BYTES {
+            return Err(Error::field(
+                "settings.email",
+                "must not be longer than 320 bytes",
+            ));
+        }
+        let identity = Identity {
+            key: None,
+            provider_user_id: None,
+            email: email.to_owned(),
+            email_verified: None,
+            name: None,
+            given_name: None,
+            family_name: None,
+            picture: None,
+        };
+        let scope = request.scope.clone().unwrap_or_default();
+        let auth = self.custom_facts(caller, &connector, &request, identity, scope);
+        self.commit_transfer(auth, None).await
+    }
+}
+
+fn check_members(request: &CustomAuthentication) -> Result<(), Error> {
+    if let Some(id) = &request.external_id {
+        check_external_id(id)?;
+    }
+    if request
+        .state
+        .as_ref()
+        .is_some_and(|s| s.chars().count() > STATE_MAX_CHARS)
+    {
+        return Err(Error::field(
+            "state",
+            "must not be longer than 256 characters",
+        ));
+    }
+    if request.name.as_ref().is_some_and(|name| name.len() > 500) {
+        return Err(Error::field("name", "must not be longer than 500 bytes"));
+    }
+    Ok(())
+}
+
+/// `credential_id` stands in `settings`, or, from Java, at top level; not in both with different values.
+fn named_credential(request: &CustomAuthentication) -> Result<Option<CredentialId>, Error> {
+    let name = "settings.credential_id";
+    let inner = match text_member(&request.settings, "settings", "credential_id")? {
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| Error::field(name, "is not a UUID"))?,
+        ),
+        None => None,
+    };
+    match (inner, request.credential_id) {
+        (Some(one), Some(other)) if one != other => Err(Error::field(
+            "credential_id",
+            "differs from settings.credential_id",
+        )),
+        (inner, outer) => Ok(inner.or(outer)),
+    }
+}

@@ -1,0 +1,286 @@
+//! The engine itself: its parts, its way of committing, and its background work.
+
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::provider_keys::ProviderKeyCache;
+use crate::signing::Signing;
+use futures_util::future::BoxFuture;
+use keyway_core::catalogue::{Catalogue, ProviderEntry};
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::entropy::Entropy;
+use keyway_core::ids::ApplicationId;
+use keyway_core::provider::Provider;
+use keyway_core::scope::Scopes;
+use keyway_core::time::{Clock, UnixMillis};
+use keyway_outbound::Transport;
+use keyway_store::{Session, Store};
+use keyway_vault::Vault;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+/// Which applications may use an operator's own provider application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedApplications {
+    /// Every one.
+    All,
+    /// These.
+    Listed(BTreeSet<ApplicationId>),
+}
+
+/// An operator's own provider application, lent to applications that bring none.
+#[derive(Clone, Debug)]
+pub struct SharedApp {
+    /// Its client id at the provider.
+    pub client_id: String,
+    /// Its client secret.
+    pub client_secret: SecretString,
+    /// Who may use it.
+    pub applications: AllowedApplications,
+    /// The most it may ask for.
+    pub scopes: Scopes,
+}
+
+impl SharedApp {
+    /// Whether `application_id` may use it.
+    #[must_use]
+    pub fn allows(&self, application_id: ApplicationId) -> bool {
+        match &self.applications {
+            AllowedApplications::All => true,
+            AllowedApplications::Listed(ids) => ids.contains(&application_id),
+        }
+    }
+}
+
+/// What an operator decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where browsers and applications reach this server.
+    pub public_url: Url,
+    /// `iss` of Keyway's own id_tokens.
+    pub issuer: String,
+    /// Provider applications lent to applications.
+    pub shared_apps: BTreeMap<Provider, SharedApp>,
+    /// Ask the provider about a client secret when it is stored.
+    pub probe_credentials: bool,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The cryptography.
+    pub vault: Vault,
+    /// The way out.
+    pub transport: Arc<dyn Transport>,
+    /// What providers are like.
+    pub catalogue: Catalogue,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// What the operator decided.
+    pub settings: Settings,
+    /// Where work runs that outlives a request.
+    pub runtime: Handle,
+}
+
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    pub(crate) cache: Cache,
+    pub(crate) signing: Signing,
+    pub(crate) provider_keys: ProviderKeyCache,
+    pub(crate) probes: quick_cache::sync::Cache<keyway_core::ids::CredentialId, UnixMillis>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine(..)")
+    }
+}
+
+/// Credentials whose last probe is remembered.
+const PROBES_REMEMBERED: usize = 1024;
+
+impl Engine {
+    /// An engine of `parts`. Nothing runs in the background until [`Engine::run_background`].
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let inner = Inner {
+            parts,
+            cache: Cache::new(),
+            signing: Signing::default(),
+            provider_keys: ProviderKeyCache::default(),
+            probes: quick_cache::sync::Cache::new(PROBES_REMEMBERED),
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.inner.parts.vault
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.inner.parts.entropy
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.parts.settings
+    }
+
+    /// The present, as the engine sees it.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.inner.parts.clock.now()
+    }
+
+    /// A new request id.
+    #[must_use]
+    pub fn request_id(&self) -> keyway_core::ids::RequestId {
+        keyway_core::ids::RequestId::generate(self.now(), self.entropy())
+    }
+
+    /// The URI to register at every provider application.
+    #[must_use]
+    pub fn callback_uri(&self) -> String {
+        let base = self
+            .settings()
+            .public_url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned();
+        base + "/v3/connect/callback"
+    }
+
+    /// Where browsers and applications reach this server.
+    #[must_use]
+    pub fn public_url(&self) -> &Url {
+        &self.settings().public_url
+    }
+
+    /// Whether requests can be served: the database answers.
+    pub async fn is_ready(&self) -> bool {
+        self.store().is_ready().await
+    }
+
+    /// The catalogue's entry of an OAuth provider.
+    pub(crate) fn entry(&self, provider: Provider) -> Result<&ProviderEntry, Error> {
+        self.inner.parts.catalogue.entry(provider).ok_or_else(|| {
+            Error::field(
+                "provider",
+                format_args!("{provider} users do not sign in through OAuth"),
+            )
+        })
+    }
+
+    /// Runs `job` in one transaction, appends the changes it names in that same transaction (rule 10),
+    /// and drops what they make stale from memory before anyone is answered.
+    pub(crate) async fn commit<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'a, 'b> FnOnce(
+                &'a mut Session<'b>,
+            ) -> BoxFuture<'a, Result<(T, Vec<NewChange>), Error>>
+            + Send
+            + 'static,
+    {
+        let (value, changes) = self
+            .store()
+            .write(move |s| {
+                Box::pin(async move {
+                    let (value, changes) = job(s).await?;
+                    for change in &changes {
+                        s.append_change(change).await?;
+                    }
+                    Ok::<_, Error>((value, changes))
+                })
+            })
+            .await?;
+        for change in &changes {
+            self.inner.cache.forget(change);
+        }
+        Ok(value)
+    }
+
+    /// Runs `work` to its end, whatever becomes of the caller's connection.
+    pub(crate) async fn finishing<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let handle = self.inner.tracker.spawn_on(work, &self.inner.parts.runtime);
+        handle.await.map_err(Error::internal)
+    }
+
+    /// Starts `work` that nobody waits for; a graceful stop still does.
+    pub(crate) fn in_background<W>(&self, work: W)
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tracker.spawn_on(work, &self.inner.parts.runtime);
+    }
+
+    /// Starts what a server does by itself: following other processes' changes, telling providers of
+    /// revocations, sweeping what has expired. Ends at [`Engine::shutdown`].
+    pub fn run_background(&self) {
+        self.in_background(self.clone().follow_changes(self.inner.stop.clone()));
+        self.in_background(self.clone().tick_forever(self.inner.stop.clone()));
+    }
+
+    /// Stops background work and waits for everything under way.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.tracker.close();
+        self.inner.tracker.wait().await;
+    }
+}
+
+/// One entry for the sequence of changes.
+pub(crate) struct ChangeOf<'a> {
+    pub(crate) application_id: ApplicationId,
+    pub(crate) entity: Entity,
+    pub(crate) id: &'a dyn std::fmt::Display,
+    pub(crate) action: Action,
+    pub(crate) actor: &'a str,
+}
+
+impl ChangeOf<'_> {
+    /// The entry, with facts for audit and webhooks.
+    pub(crate) fn with(self, at: UnixMillis, detail: Value) -> NewChange {
+        let detail = match detail {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        NewChange {
+            at,
+            application_id: self.application_id,
+            entity: self.entity,
+            entity_id: self.id.to_string(),
+            action: self.action,
+            actor: self.actor.to_owned(),
+            detail,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A credential's health: what the provider last said of the provider application itself.
+
+use crate::caller::Caller;
+use crate::credentials::credential_change;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::provider_calls::ProviderFailure;
+use keyway_core::catalogue::{Probe, ProviderEntry};
+use keyway_core::change::Action;
+use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, HealthStatus};
+use keyway_core::ids::CredentialId;
+use keyway_core::oauth::{Client, ProviderError, TokenGrant};
+use keyway_core::provider::Provider;
+use keyway_core::scope::Scopes;
+use secrecy::SecretString;
+
+/// A credential that is not known to be healthy is probed again when asked about, at most this often.
+const PROBE_PAUSE_SECS: i64 = 5;
+
+/// What `GET …/creds/{id}/health` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthReport {
+    /// What the provider last said.
+    pub health: Health,
+    /// How many grants depend on it.
+    pub grants: GrantCounts,
+    /// What to register at the provider as redirect URI.
+    pub redirect_uri: String,
+    /// The scopes sign-ins through it ask for by default, and so must be enabled at the provider.
+    pub scope: Scopes,
+}
+
+/// What a provider's refusal says of the client itself, as against the user.
+pub(crate) fn client_fault(error: &ProviderError) -> bool {
+    matches!(
+        error.error.as_str(),
+        "invalid_client" | "deleted_client" | "disabled_client"
+    )
+}
+
+fn failing(error: &ProviderError) -> Health {
+    let words = match error.error.as_str() {
+        "deleted_client" => {
+            "The provider application was deleted; restore it at the provider or add another credential."
+        }
+        "disabled_client" => "The provider application is disabled; enable it at the provider.",
+        _ => {
+            "The provider refuses the client id or secret; copy both again from the provider's console and PATCH the credential."
+        }
+    };
+    Health {
+        status: HealthStatus::Failing,
+        error: Some(error.error.clone()),
+        message: Some(words.to_owned()),
+        since: None,
+    }
+}
+
+impl Engine {
+    /// A credential's health. One that is not known to be healthy is asked about at the provider first.
+    ///
+    /// # Errors
+    /// If there is no such credential.
+    pub async fn credential_health(
+        &self,
+        caller: &Caller,
+        provider: Provider,
+        id: CredentialId,
+    ) -> Result<HealthReport, Error> {
+        let mut credential = self.credential(caller, provider, id).await?;
+        if credential.health.status != HealthStatus::Healthy && self.may_probe(&credential) {
+            let (engine, probed) = (self.clone(), credential);
+            self.finishing(async move { engine.probe(&probed).await })
+                .await?;
+            credential = self.credential(caller, provider, id).await?;
+        }
+        let connector = self.connector(caller, provider).await?;
+        let application_id = caller.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
+        let scope = match self.entry(provider) {
+            Ok(entry) => entry.request_scopes(&connector.scope),
+            Err(_) => connector.scope,
+        };
+        Ok(HealthReport {
+            health: credential.health,
+            grants: job.await?,
+            redirect_uri: self.callback_uri(),
+            scope,
+        })
+    }
+
+    fn may_probe(&self, credential: &Credential) -> bool {
+        let last = self.inner.probes.get(&credential.id);
+        let rested = last.is_none_or(|at| self.now() >= at.plus_secs(PROBE_PAUSE_SECS));
+        rested && self.settings().probe_credentials
+    }
+
+    /// Probes a credential that was just stored, without making anyone wait.
+    pub(crate) fn probe_in_background(&self, credential: Credential) {
+        if self.settings().probe_credentials {
+            let engine = self.clone();
+            self.in_background(async move { engine.probe(&credential).await });
+        }
+    }
+
+    /// Asks the provider, harmlessly, whether it knows the client. Nothing conclusive changes nothing.
+    async fn probe(&self, credential: &Credential) {
+        self.inner.probes.insert(credential.id, self.now());
+        if credential.credential_type == CredentialType::ServiceAccount {
+            return;
+        }
+        let Ok(entry) = self.entry(credential.provider) else {
+            return;
+        };
+        let Ok(client) = self.client(credential).await else {
+            return;
+        };
+        match self.ask_provider(entry, &client).await {
+            Some(ProviderFailure::Refused(error)) if client_fault(&error) => {
+                self.note_health(credential, failing(&error)).await;
+            }
+            // The code or grant was refused, so the client was not.
+            Some(ProviderFailure::Refused(error)) if accepts_client(&error) => {
+                self.note_healthy(credential).await;
+            }
+            Some(_) => {}
+            None => self.note_healthy(credential).await,
+        }
+    }
+
+    async fn ask_provider(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+    ) -> Option<ProviderFailure> {
+        let redirect_uri = self.callback_uri();
+        let code = SecretString::from("keyway-probe".to_owned());
+        let grant = match entry.probe? {
+            Probe::ImpossibleCode => TokenGrant::AuthorizationCode {
+                code: &code,
+                redirect_uri: &redirect_uri,
+                // Some providers ask for a verifier before they look at anything else.
+                code_verifier: Some("keyway-probe-keyway-probe-keyway-probe-keyway"),
+            },
+            Probe::ClientCredentials { scope } if has_own_tenant(client) => {
+                TokenGrant::ClientCredentials { scope }
+            }
+            Probe::ClientCredentials { .. } => {
+                return Some(ProviderFailure::Nonsense(
+                    "no tenant to probe in".to_owned(),
+                ));
+            }
+        };
+        self.provider_tokens(entry, client, grant).await.err()
+    }
+
+    /// The provider accepted the client: recorded if that is news.
+    pub(crate) async fn note_healthy(&self, credential: &Credential) {
+        let healthy = Health {
+            status: HealthStatus::Healthy,
+            ..Health::default()
+        };
+        self.note_health(credential, healthy).await;
+    }
+
+    /// The provider refused the client itself: the credential's fault, not a user's (rule 6).
+    pub(crate) async fn note_client_fault(&self, credential: &Credential, error: &ProviderError) {
+        self.note_health(credential, failing(error)).await;
+    }
+
+    async fn note_health(&self, credential: &Credential, health: Health) {
+        let known = &credential.health;
+        if known.status == health.status && known.error == health.error {
+            return;
+        }
+        let now = self.now();
+        let health = Health {
+            since: Some(now),
+            ..health
+        };
+        let change = credential_change(credential, Action::HealthChanged, "engine", now);
+        let (application_id, id) = (credential.application_id, credential.id);
+        let stored = self.commit(move |s| {
+            Box::pin(async move {
+                s.set_credential_health(application_id, id, &health).await?;
+                Ok(((), vec![change]))
+            })
+        });
+        if let Err(error) = stored.await {
+            tracing::warn!(credential = %id, %error, "a credential's health could not be stored");
+        }
+    }
+}
+
+fn accepts_client(error: &ProviderError) -> bool {
+    matches!(
+        error.error.as_str(),
+        "invalid_grant" | "redirect_uri_mismatch" | "bad_verification_code"
+    )
+}
+
+fn has_own_tenant(client: &Client) -> bool {
+    let tenant = client.tenant.as_deref().unwrap_or("common");
+    !matches!(tenant, "common" | "organizations" | "consumers")
+}

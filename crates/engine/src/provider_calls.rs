@@ -1,0 +1,238 @@
+//! Calls to providers: token endpoint, identity, revocation. Always through the credential a grant or
+//! sign-in belongs to (rule 1).
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use keyway_core::catalogue::ProviderEntry;
+use keyway_core::identity::{Claims, Expected, check_claims, read_identity};
+use keyway_core::oauth::{
+    Client, ProviderError, TokenAnswer, TokenGrant, TokenRequest, TokenResponse, read_token_answer,
+    token_request,
+};
+use keyway_core::sign_in::Identity;
+use keyway_outbound::{CallError, Request, Response};
+use keyway_vault::jwt::decode_unverified;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::time::Duration;
+use url::Url;
+
+/// How long a token endpoint may take: slow providers exist, and hanging up on one that has already
+/// rotated a refresh token loses the grant.
+pub(crate) const TOKEN_CALL_DEADLINE: Duration = Duration::from_secs(60);
+/// How long userinfo may take.
+const IDENTITY_CALL_DEADLINE: Duration = Duration::from_secs(20);
+/// Largest answer of a token or userinfo endpoint, in bytes.
+const ANSWER_MAX_BYTES: usize = 256 * 1024;
+
+/// Why a provider gave no tokens or no identity.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProviderFailure {
+    /// It refused, in OAuth's words.
+    #[error("the provider refused: {}", .0.error)]
+    Refused(ProviderError),
+    /// It cannot be reached, or does not answer in time.
+    #[error("the provider cannot be reached: {0}")]
+    Unreachable(#[source] CallError),
+    /// What it answers makes no sense.
+    #[error("the provider's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// The fault is ours.
+    #[error(transparent)]
+    Ours(Error),
+}
+
+impl Engine {
+    /// Exchanges a code or a refresh token through `client`.
+    pub(crate) async fn provider_tokens(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+        grant: TokenGrant<'_>,
+    ) -> Result<TokenResponse, ProviderFailure> {
+        let request = token_request(entry, client, grant)
+            .map_err(|error| ProviderFailure::Ours(Error::internal(error)))?;
+        let answer = self.send_form(request, TOKEN_CALL_DEADLINE).await?;
+        match read_token_answer(answer.status.as_u16(), &answer.body) {
+            TokenAnswer::Tokens(tokens) => Ok(*tokens),
+            TokenAnswer::Refused(error) => Err(ProviderFailure::Refused(error)),
+            TokenAnswer::Unintelligible { status, why } => {
+                Err(ProviderFailure::Nonsense(format!("status {status}, {why}")))
+            }
+        }
+    }
+
+    pub(crate) async fn send_form(
+        &self,
+        request: TokenRequest,
+        deadline: Duration,
+    ) -> Result<Response, ProviderFailure> {
+        let pairs = request
+            .form
+            .iter()
+            .map(|(name, value)| (*name, value.expose_secret()));
+        let mut call = Request::post_form(request.url.clone(), pairs)
+            .with_deadline(deadline)
+            .with_max_response_bytes(ANSWER_MAX_BYTES);
+        if let Some(authorization) = &request.authorization {
+            call = call
+                .with_authorization(authorization.expose_secret())
+                .map_err(|error| ProviderFailure::Ours(Error::internal(error)))?;
+        }
+        self.inner
+            .parts
+            .transport
+            .send(call)
+            .await
+            .map_err(ProviderFailure::Unreachable)
+    }
+
+    /// Who the tokens belong to: from the id_token where there is one, else from userinfo.
+    pub(crate) async fn provider_identity(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+        tokens: &TokenResponse,
+        nonce: Option<&str>,
+    ) -> Result<Identity, ProviderFailure> {
+        let mut claims = match &tokens.id_token {
+            Some(token) => self.id_token_claims(entry, client, token, nonce).await?,
+            None if nonce.is_some() && entry.identity_scopes.contains(&"openid") => {
+                let why =
+                    "no id_token came with the code, so the sign-in's nonce cannot be checked";
+                return Err(ProviderFailure::Nonsense(why.to_owned()));
+            }
+            None => Claims::new(),
+        };
+        if read_identity(entry, &claims).is_none_or(|identity| identity.key.is_none()) {
+            let more = self.userinfo(entry, client, &tokens.access_token).await?;
+            same_subject(&claims, &more)?;
+            for (name, value) in more {
+                claims.entry(name).or_insert(value);
+            }
+        }
+        read_identity(entry, &claims).ok_or_else(|| {
+            ProviderFailure::Nonsense(
+                "neither id_token nor userinfo holds an e-mail address; the provider application needs the identity scopes"
+                    .to_owned(),
+            )
+        })
+    }
+
+    async fn id_token_claims(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+        token: &SecretString,
+        nonce: Option<&str>,
+    ) -> Result<Claims, ProviderFailure> {
+        let nonsense = |error: &dyn std::fmt::Display| ProviderFailure::Nonsense(error.to_string());
+        let token = token.expose_secret();
+        let claims = match &entry.jwks_uri {
+            Some(uri) => {
+                let uri = entry.endpoint(uri, client.tenant.as_deref());
+                self.verified_claims(&uri, token)
+                    .await
+                    .map_err(|e| nonsense(&e))?
+            }
+            // It came straight from the token endpoint over TLS (OpenID Connect Core, 3.1.3.7, 6).
+            None => decode_unverified(token).map_err(|e| nonsense(&e))?,
+        };
+        let expected = Expected {
+            client_id: &client.client_id,
+            tenant: client.tenant.as_deref(),
+            nonce,
+            now: self.now(),
+        };
+        check_claims(entry, &claims, expected).map_err(|e| nonsense(&e))?;
+        Ok(claims)
+    }
+
+    async fn userinfo(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+        access_token: &SecretString,
+    ) -> Result<Claims, ProviderFailure> {
+        let Some(endpoint) = &entry.userinfo_endpoint else {
+            return Ok(Claims::new());
+        };
+        let endpoint = entry.endpoint(endpoint, client.tenant.as_deref());
+        let ours = |error: Error| ProviderFailure::Ours(error);
+        let url = Url::parse(&endpoint).map_err(|e| ours(Error::internal(e)))?;
+        let authorization = format!("Bearer {}", access_token.expose_secret());
+        let call = Request::get(url)
+            .with_deadline(IDENTITY_CALL_DEADLINE)
+            .with_max_response_bytes(ANSWER_MAX_BYTES)
+            .with_authorization(&authorization)
+            .map_err(|_| ProviderFailure::Nonsense("an access token no header can hold".into()))?;
+        let answer = self.inner.parts.transport.send(call).await;
+        let answer = answer.map_err(ProviderFailure::Unreachable)?;
+        if !answer.status.is_success() {
+            let why = format!("userinfo answered status {}", answer.status.as_u16());
+            return Err(ProviderFailure::Nonsense(why));
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| ProviderFailure::Nonsense("userinfo is not a JSON object".into()))
+    }
+}
+
+/// A userinfo answer about somebody else must not be used (OpenID Connect Core, 5.3.2).
+fn same_subject(id_token: &Claims, userinfo: &Claims) -> Result<(), ProviderFailure> {
+    match (id_token.get("sub"), userinfo.get("sub")) {
+        (Some(one), Some(other)) if one != other => Err(ProviderFailure::Nonsense(
+            "userinfo names another subject than the id_token".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What `failure` means to an application that brought a token of its own.
+pub(crate) fn custom_error(failure: ProviderFailure) -> Error {
+    match failure {
+        ProviderFailure::Refused(error) => refused_custom(error),
+        ProviderFailure::Unreachable(cause) => {
+            let message = format!(
+                "The provider ({}) does not answer; try again later.",
+                cause.host
+            );
+            Error::new(ErrorKind::ProviderUnavailable, message)
+                .retry_after(5)
+                .caused_by(cause)
+        }
+        ProviderFailure::Nonsense(why) => Error::new(
+            ErrorKind::ProviderUnavailable,
+            format!("The provider's answer could not be used: {why}."),
+        ),
+        ProviderFailure::Ours(error) => error,
+    }
+}
+
+fn refused_custom(error: ProviderError) -> Error {
+    let (kind, words) = match error.error.as_str() {
+        "unauthorized_client" => (
+            ErrorKind::InvalidAuthentication,
+            "The provider says this refresh token was issued to another provider application (client) than the credential's. Name the credential_id of the application that minted it.",
+        ),
+        "invalid_client" | "deleted_client" | "disabled_client" => (
+            ErrorKind::InvalidAuthentication,
+            "The provider refused the credential's own client id or secret, not the user's token. Mend the credential (see its health) and try again.",
+        ),
+        "temporarily_unavailable" | "server_error" => (
+            ErrorKind::ProviderUnavailable,
+            "The provider cannot serve this now; try again later.",
+        ),
+        _ if error.status == 429 || error.status >= 500 => (
+            ErrorKind::ProviderUnavailable,
+            "The provider cannot serve this now; try again later.",
+        ),
+        "invalid_grant" => (
+            ErrorKind::InvalidAuthentication,
+            "Invalid or revoked refresh token, or one that was issued to another provider application (client) than the credential's.",
+        ),
+        _ => (
+            ErrorKind::InvalidAuthentication,
+            "The provider refused the refresh token.",
+        ),
+    };
+    Error::new(kind, words).with_provider_error(error)
+}

@@ -1,0 +1,310 @@
+//! `/v3/connect/callback`: the provider sends the browser back.
+
+use super::Returned;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use keyway_core::identity::callback_issuer_is_acceptable;
+use keyway_core::oauth::clean;
+use keyway_core::redirect_uri::with_query;
+use keyway_core::sign_in::{SignIn, SignInStatus, Started};
+use keyway_store::{Constraint, StoreError};
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// The callback's query, as sent.
+#[derive(Clone, Default)]
+pub struct CallbackParams {
+    /// The sign-in's handle.
+    pub state: Option<String>,
+    /// The provider's code.
+    pub code: Option<String>,
+    /// The provider's refusal.
+    pub error: Option<String>,
+    /// Its words.
+    pub error_description: Option<String>,
+    /// RFC 9207.
+    pub iss: Option<String>,
+}
+
+impl std::fmt::Debug for CallbackParams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallbackParams")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the browser goes next.
+#[derive(Clone, Debug)]
+pub enum Finish {
+    /// Back to the application, with a code or an error.
+    Application {
+        /// The redirect URI with its parameters.
+        location: String,
+        /// The cookie that has done its work.
+        spent_cookie: String,
+    },
+    /// To an error page: nobody is known to send the user back to, or it would be wrong to.
+    Page(SignInFault),
+}
+
+/// What an error page says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignInFault {
+    /// In a few words.
+    pub title: &'static str,
+    /// What happened and what to do.
+    pub message: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+impl SignInFault {
+    fn new(title: &'static str, message: &str, status: u16) -> Self {
+        Self {
+            title,
+            message: message.to_owned(),
+            status,
+        }
+    }
+
+    fn no_state() -> Self {
+        let message = "The address you came back on holds no sign-in. Go back to the application and start again.";
+        Self::new("Nothing to finish", message, 400)
+    }
+
+    /// Rule 14.
+    fn other_browser() -> Self {
+        let message = "This sign-in was begun in another browser, was already finished, or its cookie was blocked. Go back to the application and start again in one browser.";
+        Self::new("Not this browser's sign-in", message, 400)
+    }
+
+    fn expired() -> Self {
+        let message = "This sign-in took longer than half an hour. Go back to the application and start again.";
+        Self::new("The sign-in has expired", message, 400)
+    }
+
+    fn used() -> Self {
+        let message = "This sign-in has been finished already. If you are not signed in, go back to the application and start again.";
+        Self::new("Already finished", message, 400)
+    }
+
+    fn ours(error: &Error) -> Self {
+        let (message, status) = match error.kind() {
+            ErrorKind::Unavailable => (
+                "The server cannot finish this sign-in right now. Start again in a moment.",
+                503,
+            ),
+            _ => (
+                "The server could not finish this sign-in. Tell its operator when it was.",
+                500,
+            ),
+        };
+        Self::new("Something went wrong here", message, status)
+    }
+}
+
+impl Engine {
+    /// Ends a sign-in at the provider. Whatever goes wrong after the sign-in is known to be this
+    /// browser's is told to the application; nothing before.
+    pub async fn finish_sign_in(
+        &self,
+        params: CallbackParams,
+        cookies: Vec<(String, String)>,
+    ) -> Finish {
+        let Some(state) = params.state.clone().filter(|s| !s.is_empty()) else {
+            return Finish::Page(SignInFault::no_state());
+        };
+        let name = self.cookie_name(&state);
+        let value = cookies
+            .into_iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value);
+        let Some(started) = value.and_then(|value| self.open_handle(&state, &value)) else {
+            return Finish::Page(SignInFault::other_browser());
+        };
+        if started.is_expired(self.now()) {
+            return Finish::Page(SignInFault::expired());
+        }
+        let engine = self.clone();
+        let finished = self
+            .finishing(async move { engine.use_up(&state, started, params).await })
+            .await;
+        match finished.and_then(|inner| inner) {
+            Ok(Some(location)) => Finish::Application {
+                location,
+                spent_cookie: name,
+            },
+            Ok(None) => Finish::Page(SignInFault::used()),
+            Err(error) => {
+                tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "a sign-in could not be finished");
+                Finish::Page(SignInFault::ours(&error))
+            }
+        }
+    }
+
+    /// Takes the state out of the world, then asks the provider. `None` if somebody else took it first
+    /// (rule 9).
+    async fn use_up(
+        &self,
+        state: &str,
+        started: Started,
+        params: CallbackParams,
+    ) -> Result<Option<String>, Error> {
+        let row = SignIn {
+            id: started.id,
+            application_id: started.application_id,
+            credential_id: started.credential_id,
+            state_digest: self.state_digest(state),
+            status: SignInStatus::Consumed,
+            code_digest: None,
+            outcome: None,
+            family_id: None,
+            code_expires_at: None,
+            created_at: self.now(),
+        };
+        let inserted = self
+            .store()
+            .write(move |s| Box::pin(async move { s.insert_sign_in(&row).await }))
+            .await;
+        match inserted {
+            Ok(()) => {}
+            Err(StoreError::Conflict(Constraint::SignInState)) => return Ok(None),
+            Err(other) => return Err(other.into()),
+        }
+        let (redirect_uri, app_state) = (started.redirect_uri.clone(), started.state.clone());
+        let (application_id, id) = (started.application_id, started.id);
+        let back = app_state.as_deref();
+        Ok(Some(match self.code_for(started, params).await {
+            Ok(code) => {
+                let mut query = vec![("code", code.expose_secret())];
+                query.extend(back.map(|state| ("state", state)));
+                with_query(&redirect_uri, &query)
+            }
+            Err(returned) => {
+                self.fail(application_id, id).await;
+                returned.to_location(&redirect_uri, back)
+            }
+        }))
+    }
+
+    async fn fail(
+        &self,
+        application_id: keyway_core::ids::ApplicationId,
+        id: keyway_core::ids::SignInId,
+    ) {
+        let failed = self
+            .store()
+            .write(move |s| Box::pin(async move { s.fail_sign_in(application_id, id).await }))
+            .await;
+        if let Err(error) = failed {
+            // It stays `consumed`, which opens nothing either; the sweep removes it.
+            tracing::warn!(sign_in = %id, %error, "a failed sign-in could not be marked");
+        }
+    }
+
+    async fn code_for(
+        &self,
+        started: Started,
+        params: CallbackParams,
+    ) -> Result<SecretString, Returned> {
+        let entry = self.entry(started.provider).map_err(|error| ours(&error))?;
+        if !callback_issuer_is_acceptable(entry, params.iss.as_deref()) {
+            // Mix-up: another provider's answer on this sign-in's way. Its code must go nowhere.
+            let description = "the answer came from another issuer than the sign-in went to";
+            return Err(Returned::invalid_request(description));
+        }
+        if let Some(error) = params.error.filter(|e| !e.is_empty()) {
+            return Err(provider_said_no(
+                &error,
+                params.error_description.as_deref(),
+            ));
+        }
+        let Some(code) = params.code.filter(|c| !c.is_empty()) else {
+            return Err(Returned::new(
+                "server_error",
+                45002,
+                "the provider sent neither code nor error",
+            ));
+        };
+        self.complete(started, SecretString::from(code)).await
+    }
+}
+
+pub(super) fn ours(error: &Error) -> Returned {
+    tracing::error!(%error, cause = ?std::error::Error::source(error), "a sign-in failed here");
+    match error.kind() {
+        ErrorKind::Internal => Returned::new(
+            "server_error",
+            500,
+            "Internal error, contact administrator.",
+        ),
+        ErrorKind::Unavailable => {
+            Returned::new("temporarily_unavailable", 503, error.message().to_owned())
+        }
+        _ => Returned::new("invalid_request", 400, error.message().to_owned()),
+    }
+}
+
+/// The provider's refusal at its authorization page (RFC 6749, 4.1.2.1), in a word clients know.
+fn provider_said_no(error: &str, description: Option<&str>) -> Returned {
+    let words = description
+        .map(|text| clean(text, 300))
+        .filter(|text| !text.is_empty());
+    let told = |otherwise: &str| words.clone().unwrap_or_else(|| otherwise.to_owned());
+    match error {
+        "access_denied" | "consent_required" | "user_denied" => Returned::new(
+            "access_denied",
+            45002,
+            told("the user declined at the provider"),
+        ),
+        "temporarily_unavailable" => Returned::new(
+            "temporarily_unavailable",
+            45002,
+            told("the provider is unavailable"),
+        ),
+        "invalid_scope" => Returned::new(
+            "invalid_scope",
+            45002,
+            told("the provider knows no such scope"),
+        ),
+        "unauthorized_client" | "invalid_client" => Returned::new(
+            "unauthorized_client",
+            45002,
+            told("the provider does not accept this provider application"),
+        ),
+        other => {
+            let described = format!("{}: {}", clean(other, 100), told("the provider refused"));
+            Returned::new("server_error", 45002, described)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_refusals_become_words_clients_know() {
+        assert_eq!(
+            provider_said_no("access_denied", None).error,
+            "access_denied"
+        );
+        let odd = provider_said_no("admin_policy_enforced", Some("a\r\nb"));
+        assert_eq!(odd.error, "server_error");
+        assert_eq!(odd.description, "admin_policy_enforced: a  b");
+    }
+
+    #[test]
+    fn rule_07_a_callback_prints_neither_code_nor_state() {
+        let params = CallbackParams {
+            state: Some("the-state".into()),
+            code: Some("the-code".into()),
+            ..CallbackParams::default()
+        };
+        let text = format!("{params:?}");
+        assert!(
+            !text.contains("the-state") && !text.contains("the-code"),
+            "{text}"
+        );
+    }
+}

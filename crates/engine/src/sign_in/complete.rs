@@ -1,0 +1,287 @@
+//! The provider's code becomes a pending token set and a code of Keyway's own.
+//!
+//! Nothing a grant uses is touched here (rule 4): the new tokens wait, sealed, for the exchange.
+
+use super::Returned;
+use super::callback::ours;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::provider_calls::ProviderFailure;
+use crate::transfer::{Found, granted_scopes};
+use keyway_core::bearer::{BearerKind, new_bearer};
+use keyway_core::catalogue::ProviderEntry;
+use keyway_core::credential::Credential;
+use keyway_core::ids::{SignInId, TokenSetId};
+use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
+use keyway_core::reauth::Voucher;
+use keyway_core::sealed::{DigestKind, SealContext, Sealed};
+use keyway_core::sign_in::{CODE_LIFETIME_SECS, Identity, Outcome, Started};
+use keyway_core::token_set::{ProviderTokens, TokenSet, TokenSetState, consent_key};
+use secrecy::{ExposeSecret as _, SecretString};
+
+const OUTCOME_PURPOSE: &str = "sign_ins.outcome";
+const TOKENS_PURPOSE: &str = "token_sets.sealed";
+
+/// What a provider gave, and to whom.
+pub(crate) struct Issued<'a> {
+    pub(crate) credential: &'a Credential,
+    pub(crate) client: &'a Client,
+    pub(crate) tokens: &'a TokenResponse,
+    pub(crate) identity: &'a Identity,
+}
+
+impl Engine {
+    pub(super) async fn complete(
+        &self,
+        started: Started,
+        code: SecretString,
+    ) -> Result<SecretString, Returned> {
+        let entry = self.entry(started.provider).map_err(|error| ours(&error))?;
+        let credential = self.credential_of(&started).await?;
+        let client = self
+            .client(&credential)
+            .await
+            .map_err(|error| ours(&error))?;
+        let redirect_uri = self.callback_uri();
+        let grant = TokenGrant::AuthorizationCode {
+            code: &code,
+            redirect_uri: &redirect_uri,
+            code_verifier: started.provider_verifier.as_deref(),
+        };
+        let tokens = match self.provider_tokens(entry, &client, grant).await {
+            Ok(tokens) => tokens,
+            Err(failure) => return Err(self.refused_code(&credential, failure).await),
+        };
+        self.note_healthy(&credential).await;
+        let identity = self
+            .provider_identity(entry, &client, &tokens, Some(&started.nonce))
+            .await
+            .map_err(|failure| no_identity(&failure))?;
+        check_grant(entry, &started, &tokens)?;
+        self.check_person(&started, &identity).await?;
+        let issued = Issued {
+            credential: &credential,
+            client: &client,
+            tokens: &tokens,
+            identity: &identity,
+        };
+        let scope = granted_scopes(entry, &started.scope, &tokens);
+        let set = self.new_token_set(&issued, scope, TokenSetState::Pending, Some(started.id));
+        self.store_outcome(started, identity, set)
+            .await
+            .map_err(|error| ours(&error))
+    }
+
+    /// The credential named at the start, if it is still there (rule 3).
+    async fn credential_of(&self, started: &Started) -> Result<Credential, Returned> {
+        let (application_id, id) = (started.application_id, started.credential_id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        let found = job.await.map_err(|error| ours(&Error::from(error)))?;
+        found.ok_or_else(|| {
+            let words = "The provider application this sign-in went through was removed while you were signing in. Please start again.";
+            Returned::new("access_denied", 45002, words)
+        })
+    }
+
+    async fn refused_code(&self, credential: &Credential, failure: ProviderFailure) -> Returned {
+        match failure {
+            ProviderFailure::Refused(error) => {
+                if crate::health::client_fault(&error) {
+                    self.note_client_fault(credential, &error).await;
+                    let words = "the provider refuses the client id or secret of this credential; see its health";
+                    return Returned::new("unauthorized_client", 45001, words);
+                }
+                let said = error.description.as_deref().unwrap_or("no description");
+                let words = format!("the provider refused its code: {} ({said})", error.error);
+                Returned::new("server_error", 45001, words)
+            }
+            ProviderFailure::Unreachable(cause) => {
+                tracing::warn!(credential = %credential.id, %cause, "a provider did not answer");
+                let words = "the provider did not answer; start the sign-in again";
+                Returned::new("temporarily_unavailable", 45001, words)
+            }
+            ProviderFailure::Nonsense(why) => {
+                let words = format!("the provider's token endpoint sent {why}");
+                Returned::new("server_error", 45001, words)
+            }
+            ProviderFailure::Ours(error) => ours(&error),
+        }
+    }
+
+    /// Rule 12, decided already so that the user hears of it; the exchange decides again.
+    async fn check_person(&self, started: &Started, identity: &Identity) -> Result<(), Returned> {
+        let (application_id, provider) = (started.application_id, started.provider);
+        let person = identity.clone();
+        let job = self.store().read(move |s| {
+            Box::pin(async move { Found::read(s, application_id, provider, &person).await })
+        });
+        let found = job.await.map_err(|error| ours(&Error::from(error)))?;
+        match found.decide(Voucher::Provider, identity, started.expected_grant_id) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let words = format!("grant.reauth_email_invalid: {error}");
+                Err(Returned::new("access_denied", 25022, words))
+            }
+        }
+    }
+
+    /// The tokens of `issued` as a row, sealed and bound to its id.
+    pub(crate) fn new_token_set(
+        &self,
+        issued: &Issued<'_>,
+        scope: keyway_core::scope::Scopes,
+        state: TokenSetState,
+        sign_in_id: Option<SignInId>,
+    ) -> TokenSet {
+        let now = self.now();
+        let id = TokenSetId::generate(now, self.entropy());
+        let Issued {
+            credential,
+            client,
+            tokens,
+            identity,
+        } = issued;
+        let secrets = ProviderTokens {
+            access_token: tokens.access_token.clone(),
+            refresh_token: tokens.refresh_token.clone(),
+        };
+        TokenSet {
+            id,
+            application_id: credential.application_id,
+            grant_id: None,
+            credential_id: credential.id,
+            sign_in_id,
+            provider: credential.provider,
+            state,
+            sealed: self.seal_tokens(id, &secrets),
+            has_refresh_token: tokens.refresh_token.is_some(),
+            scope,
+            access_expires_at: Some(tokens.expires_at(now)),
+            consent_key: consent_key(
+                credential.provider,
+                credential.provider_project.as_deref(),
+                Some(&client.client_id),
+                identity.key.as_deref(),
+            ),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+
+    pub(crate) fn seal_tokens(&self, id: TokenSetId, tokens: &ProviderTokens) -> Sealed {
+        let row = id.to_string();
+        let context = SealContext {
+            purpose: TOKENS_PURPOSE,
+            row: &row,
+        };
+        self.vault().seal(&context, &tokens.to_bytes())
+    }
+
+    pub(crate) fn open_tokens(&self, set: &TokenSet) -> Result<ProviderTokens, Error> {
+        let row = set.id.to_string();
+        let context = SealContext {
+            purpose: TOKENS_PURPOSE,
+            row: &row,
+        };
+        let plain = self
+            .vault()
+            .open(&context, &set.sealed)
+            .map_err(Error::internal)?;
+        ProviderTokens::from_bytes(&plain).ok_or_else(|| Error::internal("unreadable token set"))
+    }
+
+    async fn store_outcome(
+        &self,
+        started: Started,
+        identity: Identity,
+        set: TokenSet,
+    ) -> Result<SecretString, Error> {
+        let (application_id, id) = (started.application_id, started.id);
+        let scope = set.scope.clone();
+        let outcome = Outcome {
+            started,
+            identity,
+            scope,
+            token_set_id: set.id,
+        };
+        let sealed = self.seal_outcome(id, &outcome)?;
+        let code = new_bearer(BearerKind::Code, self.entropy());
+        let digest = self
+            .vault()
+            .digest(DigestKind::Code, code.expose_secret().as_bytes());
+        let expires_at = self.now().plus_secs(CODE_LIFETIME_SECS);
+        self.store()
+            .write(move |s| {
+                Box::pin(async move {
+                    s.insert_token_set(&set).await?;
+                    match s
+                        .complete_sign_in(application_id, id, &digest, &sealed, expires_at)
+                        .await?
+                    {
+                        true => Ok(()),
+                        false => Err(Error::internal("the sign-in was swept while under way")),
+                    }
+                })
+            })
+            .await?;
+        Ok(code)
+    }
+
+    fn seal_outcome(&self, id: SignInId, outcome: &Outcome) -> Result<Sealed, Error> {
+        let plain = serde_json::to_vec(outcome).map_err(Error::internal)?;
+        let row = id.to_string();
+        Ok(self.vault().seal(
+            &SealContext {
+                purpose: OUTCOME_PURPOSE,
+                row: &row,
+            },
+            &plain,
+        ))
+    }
+
+    pub(crate) fn open_outcome(&self, id: SignInId, sealed: &Sealed) -> Result<Outcome, Error> {
+        let row = id.to_string();
+        let context = SealContext {
+            purpose: OUTCOME_PURPOSE,
+            row: &row,
+        };
+        let plain = self
+            .vault()
+            .open(&context, sealed)
+            .map_err(Error::internal)?;
+        serde_json::from_slice(&plain).map_err(Error::internal)
+    }
+}
+
+fn no_identity(failure: &ProviderFailure) -> Returned {
+    match failure {
+        ProviderFailure::Unreachable(_) => {
+            let words = "the provider did not say who signed in; start the sign-in again";
+            Returned::new("temporarily_unavailable", 45001, words)
+        }
+        other => Returned::new("server_error", 45001, other.to_string()),
+    }
+}
+
+/// The tokens must be able to last, and cover what was asked.
+fn check_grant(
+    entry: &ProviderEntry,
+    started: &Started,
+    tokens: &TokenResponse,
+) -> Result<(), Returned> {
+    if tokens.refresh_token.is_none() {
+        let words = "provider_code_request_failed: the provider gave no refresh token for its code; allow offline access for the provider application";
+        return Err(Returned::new("server_error", 45001, words));
+    }
+    let missing = entry.missing_scopes(&started.scope, tokens.scope.as_ref());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let words = format!(
+        "grant.scopes_conflict: some requested scopes were not granted: {missing}; start again and allow all of them"
+    );
+    Err(Returned::new("invalid_scope", 25016, words))
+}

@@ -1,0 +1,218 @@
+//! Which connector and credential a sign-in goes through: named, or the default, once (rule 3).
+
+use super::Returned;
+use crate::engine::Engine;
+use crate::error::Error;
+use keyway_core::connector::Connector;
+use keyway_core::credential::{Credential, CredentialType};
+use keyway_core::ids::{ApplicationId, CredentialId};
+use keyway_core::page::LIMIT_MAX;
+use keyway_core::provider::Provider;
+use keyway_core::sign_in::CredentialChoice;
+
+/// What the request asks for.
+pub(crate) struct Wanted {
+    pub(crate) application_id: ApplicationId,
+    /// In the caller's order; empty means any.
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) credential_id: Option<CredentialId>,
+}
+
+/// The way a sign-in goes.
+pub(crate) struct Route {
+    pub(crate) connector: Connector,
+    pub(crate) credential: Credential,
+    pub(crate) choice: CredentialChoice,
+}
+
+/// What came of resolving.
+pub(crate) enum Resolved {
+    Route(Box<Route>),
+    Choose(Vec<Provider>),
+    Refused(Returned),
+}
+
+fn refused(description: impl Into<String>) -> Resolved {
+    Resolved::Refused(Returned::invalid_request(description))
+}
+
+/// Reads `provider`: one name, or several separated by commas. Unknown names are dropped from a list.
+pub(crate) fn parse_providers(text: Option<&str>) -> Result<Vec<Provider>, Returned> {
+    let Some(text) = text else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|n| !n.is_empty())
+        .collect();
+    match names.as_slice() {
+        [one] => match one.parse() {
+            Ok(provider) => Ok(vec![provider]),
+            Err(error) => Err(Returned::invalid_request(format!("provider: {error}"))),
+        },
+        several => Ok(several
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect()),
+    }
+}
+
+impl Engine {
+    pub(crate) async fn resolve(&self, wanted: Wanted) -> Result<Resolved, Error> {
+        let id = wanted.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.connectors(id, LIMIT_MAX, 0).await }));
+        let connectors = job.await?;
+        match wanted.credential_id {
+            Some(credential_id) => self.named(&wanted, &connectors, credential_id).await,
+            None => self.by_provider(&wanted, connectors).await,
+        }
+    }
+
+    async fn named(
+        &self,
+        wanted: &Wanted,
+        connectors: &[Connector],
+        id: CredentialId,
+    ) -> Result<Resolved, Error> {
+        let application_id = wanted.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        let Some(credential) = job.await? else {
+            return Ok(refused(
+                "credential_id: this application has no credential with this id",
+            ));
+        };
+        if !wanted.providers.is_empty() && !wanted.providers.contains(&credential.provider) {
+            let description = format!("credential_id: it is a {} credential", credential.provider);
+            return Ok(refused(description));
+        }
+        if credential.credential_type != CredentialType::Connector {
+            return Ok(refused(
+                "credential_id: users sign in through credentials of type connector only",
+            ));
+        }
+        let connector = connectors
+            .iter()
+            .find(|c| c.id == credential.connector_id)
+            .cloned();
+        Ok(match connector {
+            None => refused("credential_id: its connector was deleted"),
+            Some(connector) => {
+                let choice = CredentialChoice::Named;
+                Resolved::Route(Box::new(Route {
+                    connector,
+                    credential,
+                    choice,
+                }))
+            }
+        })
+    }
+
+    async fn by_provider(
+        &self,
+        wanted: &Wanted,
+        mut connectors: Vec<Connector>,
+    ) -> Result<Resolved, Error> {
+        if connectors.len() == 1 {
+            // One connector: straight there, whatever `provider` says.
+            return match connectors.pop() {
+                Some(only) => self.by_default(only).await,
+                None => Ok(no_connector()),
+            };
+        }
+        let mut offered: Vec<Connector> = wanted
+            .providers
+            .iter()
+            .filter_map(|p| take(&mut connectors, *p))
+            .collect();
+        if offered.is_empty() {
+            if let [one] = wanted.providers.as_slice() {
+                return Ok(refused(format!(
+                    "provider: this application has no {one} connector"
+                )));
+            }
+            offered = connectors;
+            offered.sort_by_key(|c| (!c.provider.is_oauth(), c.provider));
+        }
+        if let [_] = offered.as_slice()
+            && let Some(only) = offered.pop()
+        {
+            return self.by_default(only).await;
+        }
+        let providers: Vec<Provider> = offered
+            .iter()
+            .map(|c| c.provider)
+            .filter(|p| p.is_oauth())
+            .collect();
+        Ok(if providers.is_empty() {
+            no_connector()
+        } else {
+            Resolved::Choose(providers)
+        })
+    }
+
+    async fn by_default(&self, connector: Connector) -> Result<Resolved, Error> {
+        let provider = connector.provider;
+        if !provider.is_oauth() {
+            return Ok(refused(format!(
+                "provider: {provider} accounts have no hosted sign-in here; use custom authentication"
+            )));
+        }
+        let Some(id) = connector.active_credential_id else {
+            return Ok(refused(format!(
+                "the {provider} connector has no default credential; give it client settings or add a credential"
+            )));
+        };
+        let application_id = connector.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        Ok(match job.await? {
+            None => refused("the connector's default credential was deleted"),
+            Some(credential) => {
+                let choice = CredentialChoice::Default;
+                Resolved::Route(Box::new(Route {
+                    connector,
+                    credential,
+                    choice,
+                }))
+            }
+        })
+    }
+}
+
+fn take(connectors: &mut Vec<Connector>, provider: Provider) -> Option<Connector> {
+    let at = connectors.iter().position(|c| c.provider == provider)?;
+    Some(connectors.remove(at))
+}
+
+fn no_connector() -> Resolved {
+    refused("this application has no connector that users can sign in through")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_lists_keep_their_order_and_drop_unknown_names() {
+        let parse = |text| parse_providers(Some(text)).unwrap();
+        assert_eq!(
+            parse("zoom,inbox,google"),
+            [Provider::Zoom, Provider::Google]
+        );
+        assert_eq!(parse("google"), [Provider::Google]);
+        assert!(parse_providers(Some("inbox")).is_err());
+        assert!(
+            parse_providers(Some("nylas"))
+                .unwrap_err()
+                .description
+                .contains("nylas")
+        );
+        assert!(parse_providers(None).unwrap().is_empty());
+    }
+}

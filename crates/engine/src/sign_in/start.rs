@@ -1,0 +1,429 @@
+//! `/v3/connect/auth`: checking the request and sending the browser to the provider.
+
+use super::resolve::{Resolved, Route, Wanted, parse_providers};
+use super::{Cookie, Returned};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use keyway_core::application::{Application, RedirectUri};
+use keyway_core::bearer::{BearerKind, new_bearer};
+use keyway_core::credential::Owner;
+use keyway_core::email::email_key;
+use keyway_core::entropy::random_bytes;
+use keyway_core::grant::Grant;
+use keyway_core::ids::{ApplicationId, SignInId};
+use keyway_core::oauth::{AuthorizeRequest, authorize_url, clean};
+use keyway_core::pkce::{
+    ChallengeMethod, ClientChallenge, PKCE_MAX_BYTES, s256_challenge, verifier_from,
+};
+use keyway_core::provider::Provider;
+use keyway_core::scope::Scopes;
+use keyway_core::sign_in::Started;
+use keyway_vault::hash::sha256;
+use secrecy::ExposeSecret as _;
+
+/// Longest `state` of an application, in characters (documented upstream).
+const STATE_MAX_CHARS: usize = 256;
+/// Longest external id, in bytes.
+pub(crate) const EXTERNAL_ID_MAX_BYTES: usize = 255;
+/// Longest user agent kept, in characters.
+const USER_AGENT_MAX_CHARS: usize = 256;
+
+/// The query of `/v3/connect/auth`, as sent.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizeParams {
+    /// The application.
+    pub client_id: Option<String>,
+    /// Where to send the user afterwards.
+    pub redirect_uri: Option<String>,
+    /// `code`.
+    pub response_type: Option<String>,
+    /// One provider, or several separated by commas.
+    pub provider: Option<String>,
+    /// Scopes for this sign-in.
+    pub scope: Option<String>,
+    /// What the page offers first. With nothing to detect by, every value shows the same page.
+    pub prompt: Option<String>,
+    /// The application's own state.
+    pub state: Option<String>,
+    /// The address that is to sign in.
+    pub login_hint: Option<String>,
+    /// `offline` gives the application a refresh token.
+    pub access_type: Option<String>,
+    /// PKCE challenge.
+    pub code_challenge: Option<String>,
+    /// How it was made.
+    pub code_challenge_method: Option<String>,
+    /// The credential to use.
+    pub credential_id: Option<String>,
+    /// Switches, separated by commas or spaces.
+    pub options: Option<String>,
+    /// Java's own spelling of one of them; concerns IMAP alone.
+    pub smtp_required: Option<String>,
+    /// Ask for the existing grant's scopes as well.
+    pub include_grant_scopes: Option<String>,
+    /// Undocumented upstream; ignored.
+    pub metadata: Option<String>,
+    /// The application's own id for the grant.
+    pub external_id: Option<String>,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug, Default)]
+pub struct Browser {
+    /// Its address.
+    pub ip: Option<String>,
+    /// What it calls itself.
+    pub user_agent: Option<String>,
+}
+
+/// Where the browser goes next.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// To the provider, with the sign-in's cookie.
+    Provider {
+        /// The provider's page.
+        location: String,
+        /// The sealed sign-in.
+        cookie: Cookie,
+    },
+    /// Back to the application, with an error.
+    Application {
+        /// The redirect URI with its error parameters.
+        location: String,
+    },
+    /// To a page that offers these providers.
+    Choose {
+        /// Who asks.
+        application_name: String,
+        /// In the order to be shown.
+        providers: Vec<Provider>,
+    },
+}
+
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|t| !t.is_empty())
+}
+
+fn has_option(options: Option<&str>, name: &str) -> bool {
+    options.is_some_and(|text| text.split([',', ' ']).any(|option| option == name))
+}
+
+/// A request whose application and redirect URI are known to be good: from here on, errors go back to
+/// the application.
+struct Accepted {
+    application: Application,
+    redirect: RedirectUri,
+    params: AuthorizeParams,
+    browser: Browser,
+}
+
+/// Why a sign-in does not start.
+enum Stop {
+    Here(Error),
+    Back(Returned),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Here(error)
+    }
+}
+
+impl From<Returned> for Stop {
+    fn from(returned: Returned) -> Self {
+        Self::Back(returned)
+    }
+}
+
+impl Engine {
+    /// Begins a sign-in.
+    ///
+    /// # Errors
+    /// Only what must not be sent to the redirect URI: unknown client, unregistered redirect URI, a
+    /// state too long to return, a fault of ours. Everything else comes back as [`Start::Application`].
+    pub async fn start_sign_in(
+        &self,
+        params: AuthorizeParams,
+        browser: Browser,
+    ) -> Result<Start, Error> {
+        let (application, redirect) = self.check_client(&params).await?;
+        let back = (redirect.url.clone(), params.state.clone());
+        let accepted = Accepted {
+            application,
+            redirect,
+            params,
+            browser,
+        };
+        match self.begin(accepted).await {
+            Ok(start) => Ok(start),
+            Err(Stop::Here(error)) => Err(error),
+            Err(Stop::Back(returned)) => {
+                let location = returned.to_location(&back.0, given(&back.1));
+                Ok(Start::Application { location })
+            }
+        }
+    }
+
+    async fn check_client(
+        &self,
+        params: &AuthorizeParams,
+    ) -> Result<(Application, RedirectUri), Error> {
+        let unknown = || Error::field("client_id", "unknown application");
+        let missing = |name: &str| Error::field(name, "is required");
+        let client_id = given(&params.client_id).ok_or_else(|| missing("client_id"))?;
+        let redirect_uri = given(&params.redirect_uri).ok_or_else(|| missing("redirect_uri"))?;
+        let id: ApplicationId = client_id.parse().map_err(|_| unknown())?;
+        let url = redirect_uri.to_owned();
+        let job = self.store().read(move |s| {
+            Box::pin(async move {
+                Ok((
+                    s.application(id).await?,
+                    s.redirect_uri_by_url(id, &url).await?,
+                ))
+            })
+        });
+        let (application, redirect) = job.await?;
+        let application = application.ok_or_else(unknown)?;
+        if application.blocked {
+            let message = "Application blocked, contact administrator.";
+            return Err(Error::new(ErrorKind::Blocked, message));
+        }
+        let redirect = redirect.ok_or_else(|| {
+            Error::new(
+                ErrorKind::RedirectUriNotAllowed,
+                "redirect_uri: not registered for this application; it must equal a registered one to the letter",
+            )
+        })?;
+        if given(&params.state).is_some_and(|s| s.chars().count() > STATE_MAX_CHARS) {
+            return Err(Error::field(
+                "state",
+                "must not be longer than 256 characters",
+            ));
+        }
+        Ok((application, redirect))
+    }
+
+    async fn begin(&self, accepted: Accepted) -> Result<Start, Stop> {
+        let params = &accepted.params;
+        check_response_type(given(&params.response_type))?;
+        let credential_id = match given(&params.credential_id).map(str::parse).transpose() {
+            Ok(id) => id,
+            Err(_) => return Err(Returned::invalid_request("credential_id: not a UUID").into()),
+        };
+        let wanted = Wanted {
+            application_id: accepted.application.id,
+            providers: parse_providers(given(&params.provider))?,
+            credential_id,
+        };
+        match self.resolve(wanted).await? {
+            Resolved::Refused(returned) => Err(returned.into()),
+            Resolved::Choose(providers) => {
+                let application_name = accepted.application.name;
+                Ok(Start::Choose {
+                    application_name,
+                    providers,
+                })
+            }
+            Resolved::Route(route) => self.go(accepted, *route).await,
+        }
+    }
+
+    async fn go(&self, accepted: Accepted, route: Route) -> Result<Start, Stop> {
+        let expected = self
+            .hinted_grant(&accepted, route.connector.provider)
+            .await?;
+        let entry = self.entry(route.connector.provider)?;
+        let wanted = wanted_scopes(&accepted.params, &route, expected.as_ref())?;
+        let scope = entry.request_scopes(&wanted);
+        self.check_shared_scopes(&route, &scope)?;
+        let client = self.client(&route.credential).await?;
+        let state = new_bearer(BearerKind::State, self.entropy());
+        let exclude_granted_scopes = has_option(
+            given(&accepted.params.options),
+            "exclude_google_granted_scopes",
+        );
+        let started = self.started(accepted, &route, scope, expected)?;
+        let verifier = started.provider_verifier.clone().unwrap_or_default();
+        let url = authorize_url(
+            entry,
+            &AuthorizeRequest {
+                client_id: &client.client_id,
+                tenant: client.tenant.as_deref(),
+                redirect_uri: &self.callback_uri(),
+                scope: &started.scope,
+                state: state.expose_secret(),
+                nonce: &started.nonce,
+                code_challenge: &s256_challenge(&verifier, sha256),
+                login_hint: started.login_hint.as_deref(),
+                exclude_granted_scopes,
+            },
+        )
+        .map_err(Error::internal)?;
+        let cookie = self.seal_handle(state.expose_secret(), &started)?;
+        Ok(Start::Provider {
+            location: url.into(),
+            cookie,
+        })
+    }
+
+    async fn hinted_grant(
+        &self,
+        accepted: &Accepted,
+        provider: Provider,
+    ) -> Result<Option<Grant>, Error> {
+        let Some(hint) = given(&accepted.params.login_hint) else {
+            return Ok(None);
+        };
+        let (id, key) = (accepted.application.id, email_key(hint));
+        let job = self.store().read(move |s| {
+            Box::pin(async move { s.grant_by_provider_email(id, provider, &key).await })
+        });
+        Ok(job.await?)
+    }
+
+    /// An operator's shared app may be asked for no more than the operator allows.
+    fn check_shared_scopes(&self, route: &Route, scope: &Scopes) -> Result<(), Returned> {
+        if route.credential.owner != Owner::Operator {
+            return Ok(());
+        }
+        let provider = route.connector.provider;
+        let Some(app) = self.settings().shared_apps.get(&provider) else {
+            return Ok(());
+        };
+        let Ok(entry) = self.entry(provider) else {
+            return Ok(());
+        };
+        let allowed: Vec<&str> = app
+            .scopes
+            .iter()
+            .map(|s| entry.canonical_scope(s))
+            .collect();
+        let beyond = scope.filtered(|s| {
+            let canonical = entry.canonical_scope(s);
+            !allowed.contains(&canonical) && !entry.identity_scopes.contains(&s)
+        });
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        let description = format!("the operator's shared app does not ask for: {beyond}");
+        Err(Returned::new("invalid_scope", 400, description))
+    }
+
+    fn started(
+        &self,
+        accepted: Accepted,
+        route: &Route,
+        scope: Scopes,
+        expected: Option<Grant>,
+    ) -> Result<Started, Stop> {
+        let now = self.now();
+        let Accepted {
+            application,
+            redirect,
+            params,
+            browser,
+        } = accepted;
+        let short = |text: String| clean(&text, USER_AGENT_MAX_CHARS);
+        Ok(Started {
+            id: SignInId::generate(now, self.entropy()),
+            application_id: application.id,
+            connector_id: route.connector.id,
+            credential_id: route.credential.id,
+            credential_choice: route.choice,
+            provider: route.connector.provider,
+            redirect_uri: redirect.url,
+            platform: redirect.platform,
+            scope,
+            challenge: client_challenge(&params)?,
+            external_id: external_id(&params)?,
+            state: params.state.filter(|s| !s.is_empty()),
+            login_hint: params
+                .login_hint
+                .filter(|s| !s.is_empty())
+                .map(|s| clean(&s, 320)),
+            expected_grant_id: expected.map(|grant| grant.id),
+            offline: offline(given(&params.access_type))?,
+            rotate_refresh_token: application.additional.rotate_refresh_token
+                || has_option(given(&params.options), "rotate_refresh_token"),
+            provider_verifier: Some(verifier_from(random_bytes(self.entropy()))),
+            nonce: verifier_from(random_bytes(self.entropy())),
+            started_at: now,
+            ip: browser.ip,
+            user_agent: browser.user_agent.map(short),
+        })
+    }
+}
+
+fn check_response_type(response_type: Option<&str>) -> Result<(), Returned> {
+    match response_type {
+        Some("code") => Ok(()),
+        None => Err(Returned::invalid_request(
+            "response_type: is required; use code",
+        )),
+        Some("adminconsent") => Err(Returned::new(
+            "unsupported_response_type",
+            400,
+            "response_type: admin consent is not built into this server yet; use code",
+        )),
+        Some(_) => Err(Returned::new(
+            "unsupported_response_type",
+            400,
+            "response_type: must be code",
+        )),
+    }
+}
+
+/// Only `offline` gives a refresh token; upstream's SDKs send `online` when nothing is said.
+fn offline(access_type: Option<&str>) -> Result<bool, Returned> {
+    match access_type {
+        None | Some("online") => Ok(false),
+        Some("offline") => Ok(true),
+        Some(_) => Err(Returned::invalid_request(
+            "access_type: must be offline or online",
+        )),
+    }
+}
+
+fn client_challenge(params: &AuthorizeParams) -> Result<Option<ClientChallenge>, Returned> {
+    let Some(challenge) = given(&params.code_challenge) else {
+        return Ok(None);
+    };
+    if challenge.len() > PKCE_MAX_BYTES {
+        return Err(Returned::invalid_request("code_challenge: is too long"));
+    }
+    let method = ChallengeMethod::parse(params.code_challenge_method.as_deref())
+        .ok_or_else(|| Returned::invalid_request("code_challenge_method: must be S256 or plain"))?;
+    Ok(Some(ClientChallenge {
+        challenge: challenge.to_owned(),
+        method,
+    }))
+}
+
+fn external_id(params: &AuthorizeParams) -> Result<Option<String>, Returned> {
+    match given(&params.external_id) {
+        Some(id) if id.len() > EXTERNAL_ID_MAX_BYTES || id.chars().any(char::is_control) => Err(
+            Returned::invalid_request("external_id: must be 1 to 255 printable bytes"),
+        ),
+        other => Ok(other.map(str::to_owned)),
+    }
+}
+
+/// The request's scopes, else the connector's; with `include_grant_scopes` those of the grant that
+/// `login_hint` names as well.
+fn wanted_scopes(
+    params: &AuthorizeParams,
+    route: &Route,
+    expected: Option<&Grant>,
+) -> Result<Scopes, Returned> {
+    let asked = match given(&params.scope) {
+        Some(text) => Scopes::parse(text)
+            .map_err(|error| Returned::new("invalid_scope", 400, format!("scope: {error}")))?,
+        None => route.connector.scope.clone(),
+    };
+    let include =
+        given(&params.include_grant_scopes).is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+    Ok(match expected.filter(|_| include) {
+        Some(grant) => asked.union(&grant.scope),
+        None => asked,
+    })
+}

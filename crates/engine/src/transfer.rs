@@ -1,0 +1,305 @@
+//! Giving a token set to a grant: the one transaction in which a grant is made, re-authenticated or
+//! moved to another credential (rules 4 and 12).
+
+use crate::engine::ChangeOf;
+use crate::error::{Error, ErrorKind};
+use keyway_core::catalogue::ProviderEntry;
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::credential::Credential;
+use keyway_core::email::email_key;
+use keyway_core::grant::{Grant, GrantStatus};
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
+use keyway_core::oauth::TokenResponse;
+use keyway_core::provider::Provider;
+use keyway_core::reauth::{Candidates, Decision, Voucher, decide};
+use keyway_core::scope::Scopes;
+use keyway_core::sign_in::Identity;
+use keyway_core::time::UnixMillis;
+use keyway_core::token_set::{RefreshState, TokenSet, TokenSetState};
+use keyway_store::{Constraint, Session, StoreError};
+use serde_json::{Map, json};
+
+/// Everything one authentication brings to a grant.
+#[derive(Clone)]
+pub(crate) struct Authentication {
+    pub(crate) application_id: ApplicationId,
+    pub(crate) provider: Provider,
+    pub(crate) connector_id: keyway_core::ids::ConnectorId,
+    pub(crate) credential_id: Option<CredentialId>,
+    pub(crate) identity: Identity,
+    pub(crate) scope: Scopes,
+    pub(crate) state: Option<String>,
+    pub(crate) ip: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) expected: Option<GrantId>,
+    pub(crate) voucher: Voucher,
+    /// The id of the grant if it is a new one.
+    pub(crate) new_grant_id: GrantId,
+    pub(crate) now: UnixMillis,
+    pub(crate) actor: String,
+}
+
+/// The grant after the transaction, and what to append to the sequence of changes.
+pub(crate) struct Transferred {
+    pub(crate) grant: Grant,
+    pub(crate) changes: Vec<NewChange>,
+}
+
+/// The scopes a grant shows: what the provider says it granted, in the provider's canonical spelling.
+pub(crate) fn granted_scopes(
+    entry: &ProviderEntry,
+    asked: &Scopes,
+    answer: &TokenResponse,
+) -> Scopes {
+    let granted = answer.scope.as_ref().unwrap_or(asked);
+    let canonical = granted.iter().map(|scope| entry.canonical_scope(scope));
+    Scopes::from_items(canonical).unwrap_or_default()
+}
+
+/// The grants an authentication could mean, read for a decision.
+pub(crate) struct Found {
+    by_identity: Option<Grant>,
+    by_email: Option<Grant>,
+}
+
+impl Found {
+    pub(crate) async fn read(
+        s: &mut Session<'_>,
+        application_id: ApplicationId,
+        provider: Provider,
+        identity: &Identity,
+    ) -> Result<Self, StoreError> {
+        let by_identity = match &identity.key {
+            Some(key) => s.grant_by_identity(application_id, provider, key).await?,
+            None => None,
+        };
+        let key = email_key(&identity.email);
+        let by_email = s
+            .grant_by_provider_email(application_id, provider, &key)
+            .await?;
+        Ok(Self {
+            by_identity,
+            by_email,
+        })
+    }
+
+    pub(crate) fn decide(
+        &self,
+        voucher: Voucher,
+        identity: &Identity,
+        expected: Option<GrantId>,
+    ) -> Result<Decision, Error> {
+        let (by_identity, by_email) = (self.by_identity.as_ref(), self.by_email.as_ref());
+        let candidates = Candidates {
+            by_identity,
+            by_email,
+            expected,
+        };
+        decide(voucher, identity, candidates)
+            .map_err(|mismatch| Error::new(ErrorKind::ReauthEmailInvalid, mismatch.to_string()))
+    }
+
+    fn take(self, id: GrantId) -> Option<Grant> {
+        [self.by_identity, self.by_email]
+            .into_iter()
+            .flatten()
+            .find(|grant| grant.id == id)
+    }
+}
+
+/// Makes, re-authenticates or moves the grant, and makes `token_set` its current one.
+pub(crate) async fn transfer(
+    s: &mut Session<'_>,
+    auth: Authentication,
+    token_set: Option<TokenSet>,
+) -> Result<Transferred, Error> {
+    require_live(s, &auth).await?;
+    let found = Found::read(s, auth.application_id, auth.provider, &auth.identity).await?;
+    let decision = found.decide(auth.voucher, &auth.identity, auth.expected)?;
+    let (grant, action) = match decision {
+        Decision::New => (insert_grant(s, &auth).await?, Action::Created),
+        Decision::Same(id) => {
+            let grant = found
+                .take(id)
+                .ok_or_else(|| Error::internal("decided grant vanished"))?;
+            (renew_grant(s, grant, &auth).await?, Action::Reauthenticated)
+        }
+    };
+    swap_token_sets(s, &grant, token_set, auth.now).await?;
+    let change = grant_change(&grant, action, &auth.actor, auth.now);
+    Ok(Transferred {
+        grant,
+        changes: vec![change],
+    })
+}
+
+/// Connector and credential must still be there when the tokens take effect (rule 3).
+async fn require_live(s: &mut Session<'_>, auth: &Authentication) -> Result<(), Error> {
+    let connector = s
+        .connector_by_id(auth.application_id, auth.connector_id)
+        .await?;
+    let credential: Option<Credential> = match auth.credential_id {
+        Some(id) => s.credential(auth.application_id, id).await?,
+        None => None,
+    };
+    let gone = |what| {
+        let message = format!("The {what} of this sign-in was deleted meanwhile; start it again.");
+        Err(Error::new(ErrorKind::InvalidRequest, message))
+    };
+    match (connector, credential, auth.credential_id) {
+        (None, _, _) => gone("connector"),
+        (_, None, Some(_)) => gone("credential"),
+        _ => Ok(()),
+    }
+}
+
+async fn insert_grant(s: &mut Session<'_>, auth: &Authentication) -> Result<Grant, Error> {
+    let identity = &auth.identity;
+    let grant = Grant {
+        id: auth.new_grant_id,
+        application_id: auth.application_id,
+        provider: auth.provider,
+        connector_id: auth.connector_id,
+        credential_id: auth.credential_id,
+        email: identity.email.clone(),
+        identity: identity.key.clone(),
+        provider_user_id: identity.provider_user_id.clone(),
+        name: auth.name.clone().or_else(|| identity.name.clone()),
+        scope: auth.scope.clone(),
+        status: GrantStatus::Valid,
+        is_anchored: true,
+        blocked: false,
+        settings: Map::new(),
+        state: auth.state.clone(),
+        ip: auth.ip.clone(),
+        user_agent: auth.user_agent.clone(),
+        workspace_id: None,
+        external_id: auth.external_id.clone(),
+        created_at: auth.now,
+        updated_at: auth.now,
+        version: 1,
+    };
+    s.insert_grant(&grant).await.map_err(grant_conflict)?;
+    Ok(grant)
+}
+
+async fn renew_grant(
+    s: &mut Session<'_>,
+    mut grant: Grant,
+    auth: &Authentication,
+) -> Result<Grant, Error> {
+    let identity = &auth.identity;
+    grant.connector_id = auth.connector_id;
+    grant.credential_id = auth.credential_id;
+    grant.email.clone_from(&identity.email);
+    grant.identity = identity.key.clone().or(grant.identity);
+    grant.provider_user_id = identity.provider_user_id.clone().or(grant.provider_user_id);
+    grant.name = auth
+        .name
+        .clone()
+        .or_else(|| identity.name.clone())
+        .or(grant.name);
+    grant.scope = auth.scope.clone();
+    grant.status = GrantStatus::Valid;
+    grant.is_anchored = true;
+    grant.state.clone_from(&auth.state);
+    grant.ip.clone_from(&auth.ip);
+    grant.user_agent.clone_from(&auth.user_agent);
+    grant.external_id = auth.external_id.clone().or(grant.external_id);
+    grant.updated_at = auth.now;
+    grant.version += 1;
+    match s
+        .update_grant(&grant, grant.version - 1)
+        .await
+        .map_err(grant_conflict)?
+    {
+        true => Ok(grant),
+        false => Err(crate::applications::changed_meanwhile()),
+    }
+}
+
+pub(crate) fn grant_conflict(error: StoreError) -> Error {
+    match error {
+        StoreError::Conflict(Constraint::GrantExternalId) => {
+            Error::field("external_id", "another grant of this application has it")
+        }
+        other => other.into(),
+    }
+}
+
+/// The old tokens go without a word to the provider: revoking would end the consent the new ones live
+/// by (rule 13). A refresh under way on the old set finds its row gone and writes nothing.
+async fn swap_token_sets(
+    s: &mut Session<'_>,
+    grant: &Grant,
+    token_set: Option<TokenSet>,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    if let Some(old) = s.current_token_set(grant.application_id, grant.id).await? {
+        s.delete_token_set(grant.application_id, old.id).await?;
+    }
+    let Some(mut set) = token_set else {
+        return Ok(());
+    };
+    set.grant_id = Some(grant.id);
+    set.updated_at = now;
+    if set.state == TokenSetState::Pending {
+        set.state = TokenSetState::Current;
+        set.version += 1;
+        if !s.update_token_set(&set, set.version - 1).await? {
+            return Err(Error::internal("the pending token set is gone"));
+        }
+    } else {
+        s.insert_token_set(&set).await?;
+    }
+    reset_refresh_state(s, grant).await
+}
+
+async fn reset_refresh_state(s: &mut Session<'_>, grant: &Grant) -> Result<(), Error> {
+    let known = s.refresh_state(grant.application_id, grant.id).await?;
+    let version = known.as_ref().map(|state| state.version);
+    let fresh = RefreshState {
+        version: version.unwrap_or(0) + 1,
+        ..RefreshState::default()
+    };
+    match s
+        .upsert_refresh_state(grant.application_id, grant.id, &fresh, version)
+        .await?
+    {
+        true => Ok(()),
+        false => Err(crate::applications::changed_meanwhile()),
+    }
+}
+
+pub(crate) fn grant_change(
+    grant: &Grant,
+    action: Action,
+    actor: &str,
+    at: UnixMillis,
+) -> NewChange {
+    let change = ChangeOf {
+        application_id: grant.application_id,
+        entity: Entity::Grant,
+        id: &grant.id,
+        action,
+        actor,
+    };
+    let credential = grant.credential_id.map(|id| id.to_string());
+    change.with(
+        at,
+        json!({
+            "provider": grant.provider.as_str(), "email": grant.email, "credential_id": credential,
+            "connector_id": grant.connector_id.to_string(),
+        }),
+    )
+}
+
+/// Whether a failed transfer may succeed when tried again: two sign-ins of one new user at once.
+pub(crate) fn lost_a_race(error: &Error) -> bool {
+    matches!(
+        error.is_store_conflict(),
+        Some(Constraint::GrantEmail | Constraint::GrantIdentity)
+    )
+}

@@ -1,0 +1,100 @@
+//! Opening the vault over a database's keys, or founding them on an empty one.
+
+use keyway_core::entropy::Entropy;
+use keyway_core::issued::KeyRow;
+use keyway_core::time::Clock;
+use keyway_store::{Store, StoreError};
+pub use keyway_vault::MasterKey;
+use keyway_vault::{KeyPurpose, KeyState, StoredKey, Vault};
+use std::sync::Arc;
+
+/// The vault cannot be opened. The words are for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// The keys do not open with this master key, or are damaged.
+    #[error(transparent)]
+    Keys(#[from] keyway_vault::UnlockError),
+    /// First keys cannot be made.
+    #[error(transparent)]
+    Wrap(#[from] keyway_vault::WrapError),
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key's row holds words this version does not know.
+    #[error("key {term} of the database is of a kind this version does not know; use a newer one")]
+    UnknownWord {
+        /// The key's number.
+        term: i64,
+    },
+}
+
+fn to_row(key: &StoredKey) -> KeyRow {
+    KeyRow {
+        term: key.id,
+        purpose: key.purpose.as_str().to_owned(),
+        wrapped: key.wrapped.clone(),
+        state: key.state.as_str().to_owned(),
+        master_fingerprint: key.master_fingerprint.clone(),
+        created_at: key.created_at,
+    }
+}
+
+fn from_row(row: KeyRow) -> Result<StoredKey, UnlockError> {
+    let unknown = || UnlockError::UnknownWord { term: row.term };
+    Ok(StoredKey {
+        id: row.term,
+        purpose: KeyPurpose::parse(&row.purpose).ok_or_else(unknown)?,
+        state: KeyState::parse(&row.state).ok_or_else(unknown)?,
+        wrapped: row.wrapped,
+        created_at: row.created_at,
+        master_fingerprint: row.master_fingerprint,
+    })
+}
+
+/// Opens the vault with `master`; on a database without keys, founds them.
+///
+/// # Errors
+/// If the master key is not this database's, a key is damaged, or the database does not answer.
+pub async fn open_vault(
+    store: &Store,
+    master: &MasterKey,
+    clock: &dyn Clock,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Vault, UnlockError> {
+    let mut keys = read_keys(store).await?;
+    if keys.is_empty() {
+        let (_, founded) = Vault::found(master, Arc::clone(&entropy), clock)?;
+        store_first(store, &founded).await?;
+        // Another process may have founded them at the same moment: what is stored counts.
+        keys = read_keys(store).await?;
+    }
+    Ok(Vault::unlock(master, entropy, &keys)?)
+}
+
+async fn read_keys(store: &Store) -> Result<Vec<StoredKey>, UnlockError> {
+    let rows = store
+        .read(|s| Box::pin(async move { s.keys().await }))
+        .await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+async fn store_first(store: &Store, keys: &[StoredKey]) -> Result<(), StoreError> {
+    let rows: Vec<KeyRow> = keys.iter().map(to_row).collect();
+    let stored = store
+        .write(move |s| {
+            Box::pin(async move {
+                if s.keys().await?.is_empty() {
+                    for row in &rows {
+                        s.insert_key(row).await?;
+                    }
+                }
+                Ok::<_, StoreError>(())
+            })
+        })
+        .await;
+    match stored {
+        // Two processes founding at once on PostgreSQL: the other one's keys stand.
+        Err(StoreError::Conflict(_)) => Ok(()),
+        other => other,
+    }
+}

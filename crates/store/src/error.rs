@@ -1,0 +1,159 @@
+//! What can go wrong between Keyway and its database. Never with a value of a row in the text.
+
+use std::fmt;
+
+/// Why a piece of work on the database failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or cannot do its work now.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(Outage),
+    /// A row like that is already there. The transaction is lost.
+    #[error("a row with the same {0} exists already")]
+    Conflict(Constraint),
+    /// A stored value is not what Keyway writes.
+    #[error("the database holds an unreadable value in {table}.{column}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's id, where it was read before.
+        id: Option<String>,
+    },
+    /// A newer Keyway has migrated this database.
+    #[error(
+        "the database has schema version {found}, but this program knows only up to {known}: use a newer program, or restore a backup of the older version"
+    )]
+    Newer {
+        /// The version the database is at.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// A migration was applied with another text than this program has.
+    #[error(
+        "migration {version} of the database was applied with another text than this program's: it was made by a different build"
+    )]
+    Altered {
+        /// The migration's number.
+        version: i64,
+    },
+    /// A defect of Keyway itself.
+    #[error("a defect in the use of the database: {0}")]
+    Bug(String),
+}
+
+impl StoreError {
+    /// A defect, in words.
+    pub(crate) fn bug(what: impl Into<String>) -> Self {
+        Self::Bug(what.into())
+    }
+
+    /// An outage that trying again at once will not mend.
+    pub(crate) fn down(reason: impl Into<String>) -> Self {
+        Self::Unavailable(Outage {
+            reason: reason.into(),
+            is_retryable: false,
+        })
+    }
+
+    /// An outage that the same work may get past when tried again.
+    pub(crate) fn busy(reason: impl Into<String>) -> Self {
+        Self::Unavailable(Outage {
+            reason: reason.into(),
+            is_retryable: true,
+        })
+    }
+
+    /// Whether the same work may succeed when tried again at once: it lost against other
+    /// transactions, not against its own data.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(outage) if outage.is_retryable)
+    }
+}
+
+/// What keeps the database from its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    reason: String,
+    is_retryable: bool,
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+macro_rules! constraints {
+    ($($(#[$doc:meta])* $variant:ident = $label:literal, $index:literal, $columns:literal;)+) => {
+        /// What must be unique.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Constraint {
+            $($(#[$doc])* $variant,)+
+            /// Something else: an id, mostly.
+            Other,
+        }
+
+        impl Constraint {
+            /// Every named constraint.
+            pub const NAMED: &[Self] = &[$(Self::$variant),+];
+
+            /// The constraint of that index, as PostgreSQL names it.
+            pub(crate) fn of_index(name: &str) -> Self {
+                match name { $($index => Self::$variant,)+ _ => Self::Other }
+            }
+
+            /// The constraint over those columns, as SQLite names them.
+            pub(crate) fn of_columns(columns: &str) -> Self {
+                match columns { $($columns => Self::$variant,)+ _ => Self::Other }
+            }
+
+            const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ Self::Other => "key" }
+            }
+        }
+    };
+}
+
+constraints! {
+    /// The digest of an API key.
+    ApplicationKeyDigest = "API key", "api_keys_digest", "api_keys.digest";
+    /// The URL of a live redirect URI in its application.
+    RedirectUri = "redirect URI", "redirect_uris_url",
+        "redirect_uris.application_id, redirect_uris.url";
+    /// The provider of a live connector in its application.
+    Connector = "provider", "connectors_provider",
+        "connectors.application_id, connectors.provider";
+    /// The name of a live credential in its connector.
+    CredentialName = "credential name", "credentials_name",
+        "credentials.application_id, credentials.connector_id, credentials.name";
+    /// The address of a grant, with its provider.
+    GrantEmail = "address", "grants_email",
+        "grants.application_id, grants.provider, grants.email_key";
+    /// The identity of a grant's user, with its provider.
+    GrantIdentity = "identity", "grants_identity",
+        "grants.application_id, grants.provider, grants.identity";
+    /// The application's own id of a grant.
+    GrantExternalId = "external id", "grants_external_id",
+        "grants.application_id, grants.external_id";
+    /// The `state` of a sign-in: it has been used before.
+    SignInState = "sign-in state", "sign_ins_state_digest", "sign_ins.state_digest";
+    /// The code of a sign-in.
+    SignInCode = "sign-in code", "sign_ins_code_digest", "sign_ins.code_digest";
+    /// The digest of an access token.
+    AccessTokenDigest = "access token", "access_tokens_digest", "access_tokens.digest";
+    /// The digest of a refresh token.
+    RefreshTokenDigest = "refresh token", "refresh_tokens_digest", "refresh_tokens.digest";
+    /// The current token set of a grant: there is at most one.
+    CurrentTokenSet = "current token set", "token_sets_current",
+        "token_sets.application_id, token_sets.grant_id";
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}

@@ -1,0 +1,102 @@
+//! The append-only sequence of changes (rule 10).
+
+use crate::arg::{args, json};
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::session::Session;
+use crate::statement::{Statement, statements};
+use crate::store::Backend;
+use keyway_core::change::{Action, Change, Entity, NewChange};
+use keyway_core::time::UnixMillis;
+
+/// The latest entry's place.
+pub(crate) const LATEST_SQL: &str = "SELECT coalesce(max(seq), 0) FROM changes";
+
+statements! { "changes";
+    APPEND = "INSERT INTO changes (at, application_id, entity, entity_id, action, actor, detail)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq";
+    SINCE = "SELECT seq, at, application_id, entity, entity_id, action, actor, detail FROM changes
+        WHERE seq > $1 ORDER BY seq LIMIT $2";
+    SINCE_TIME = "SELECT seq, at, application_id, entity, entity_id, action, actor, detail
+        FROM changes WHERE at >= $1 ORDER BY at, seq LIMIT $2";
+    LATEST = LATEST_SQL;
+}
+
+/// Any number, as long as every Keyway uses the same: whoever holds it appends.
+const ADVISORY_LOCK: i64 = 0x6b65_7977_6c6f;
+
+/// Held until the commit, so that entries become visible in the order of their numbers: a reader that
+/// has seen number n has nothing below it still to come.
+const POSTGRES_LOCK: Statement = Statement {
+    name: "postgres.CHANGES_LOCK",
+    table: "changes",
+    sql: "SELECT pg_advisory_xact_lock($1)",
+};
+
+fn change(row: &mut Row) -> Result<Change, StoreError> {
+    Ok(Change {
+        seq: row.int("seq")?,
+        change: NewChange {
+            at: row.time("at")?,
+            application_id: row.parsed("application_id")?,
+            entity: row.word("entity", Entity::parse)?,
+            entity_id: row.text("entity_id")?,
+            action: row.word("action", Action::parse)?,
+            actor: row.text("actor")?,
+            detail: row.json("detail")?,
+        },
+    })
+}
+
+/// Changes.
+impl Session<'_> {
+    /// Appends an entry, and says which place it has. On PostgreSQL all other appending transactions
+    /// wait until this one ends: append last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn append_change(&mut self, new: &NewChange) -> Result<i64, StoreError> {
+        if self.backend() == Backend::Postgres {
+            self.fetch(&POSTGRES_LOCK, args![ADVISORY_LOCK]).await?;
+        }
+        let detail = json(&new.detail)?;
+        let values = args![
+            new.at,
+            new.application_id,
+            new.entity,
+            new.entity_id,
+            new.action,
+            new.actor,
+            detail,
+        ];
+        self.number(&APPEND, values).await
+    }
+
+    /// The entries after place `seq`, in order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn changes_since(&mut self, seq: i64, limit: i64) -> Result<Vec<Change>, StoreError> {
+        self.many(&SINCE, args![seq, limit], change).await
+    }
+
+    /// The entries recorded at `at` or later, in order of time.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn changes_since_time(
+        &mut self,
+        at: UnixMillis,
+        limit: i64,
+    ) -> Result<Vec<Change>, StoreError> {
+        self.many(&SINCE_TIME, args![at, limit], change).await
+    }
+
+    /// The place of the latest entry; 0 before the first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn latest_seq(&mut self) -> Result<i64, StoreError> {
+        self.number(&LATEST, &[]).await
+    }
+}

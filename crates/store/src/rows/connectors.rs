@@ -1,0 +1,153 @@
+//! Connectors. Deleted ones stay as rows until they are swept, and no read shows them.
+
+use crate::arg::{args, json};
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::session::Session;
+use crate::statement::statements;
+use keyway_core::connector::Connector;
+use keyway_core::ids::{ApplicationId, ConnectorId};
+use keyway_core::provider::Provider;
+use keyway_core::time::UnixMillis;
+
+macro_rules! columns {
+    () => {
+        "id, application_id, provider, name, settings, scope, active_credential_id, \
+         primary_credential_id, created_at, updated_at, version"
+    };
+}
+
+statements! { "connectors";
+    INSERT = concat!("INSERT INTO connectors (", columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+    BY_PROVIDER = concat!("SELECT ", columns!(), " FROM connectors
+        WHERE application_id = $1 AND provider = $2 AND deleted_at IS NULL");
+    BY_ID = concat!("SELECT ", columns!(), " FROM connectors
+        WHERE application_id = $1 AND id = $2 AND deleted_at IS NULL");
+    LIST = concat!("SELECT ", columns!(), " FROM connectors
+        WHERE application_id = $1 AND deleted_at IS NULL
+        ORDER BY created_at, id LIMIT $2 OFFSET $3");
+    UPDATE = "UPDATE connectors SET name = $4, settings = $5, scope = $6, active_credential_id = $7,
+        primary_credential_id = $8, updated_at = $9, version = version + 1
+        WHERE application_id = $1 AND id = $2 AND version = $3 AND deleted_at IS NULL";
+    DELETE = "UPDATE connectors SET deleted_at = $3, updated_at = $3, version = version + 1
+        WHERE application_id = $1 AND id = $2 AND deleted_at IS NULL";
+}
+
+fn connector(row: &mut Row) -> Result<Connector, StoreError> {
+    Ok(Connector {
+        id: row.own_id("id")?,
+        application_id: row.parsed("application_id")?,
+        provider: row.parsed("provider")?,
+        name: row.text("name")?,
+        settings: row.json("settings")?,
+        scope: row.json("scope")?,
+        active_credential_id: row.opt_parsed("active_credential_id")?,
+        primary_credential_id: row.opt_parsed("primary_credential_id")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        version: row.int("version")?,
+    })
+}
+
+/// Connectors.
+impl Session<'_> {
+    /// Stores a new connector.
+    ///
+    /// # Errors
+    /// If the application has one of that provider, or the database fails.
+    pub async fn insert_connector(&mut self, new: &Connector) -> Result<(), StoreError> {
+        let (settings, scope) = (json(&new.settings)?, json(&new.scope)?);
+        let values = args![
+            new.id,
+            new.application_id,
+            new.provider,
+            new.name,
+            settings,
+            scope,
+            new.active_credential_id,
+            new.primary_credential_id,
+            new.created_at,
+            new.updated_at,
+            new.version,
+        ];
+        self.insert(&INSERT, values).await
+    }
+
+    /// The application's connector of that provider.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn connector(
+        &mut self,
+        application_id: ApplicationId,
+        provider: Provider,
+    ) -> Result<Option<Connector>, StoreError> {
+        self.one(&BY_PROVIDER, args![application_id, provider], connector)
+            .await
+    }
+
+    /// The connector of that id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn connector_by_id(
+        &mut self,
+        application_id: ApplicationId,
+        id: ConnectorId,
+    ) -> Result<Option<Connector>, StoreError> {
+        self.one(&BY_ID, args![application_id, id], connector).await
+    }
+
+    /// The application's connectors, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn connectors(
+        &mut self,
+        application_id: ApplicationId,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<Connector>, StoreError> {
+        self.many(&LIST, args![application_id, limit, offset], connector)
+            .await
+    }
+
+    /// Writes everything but ids, provider and creation time, if the row still has
+    /// `expected_version`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn update_connector(
+        &mut self,
+        new: &Connector,
+        expected_version: i64,
+    ) -> Result<bool, StoreError> {
+        let (settings, scope) = (json(&new.settings)?, json(&new.scope)?);
+        let values = args![
+            new.application_id,
+            new.id,
+            expected_version,
+            new.name,
+            settings,
+            scope,
+            new.active_credential_id,
+            new.primary_credential_id,
+            new.updated_at,
+        ];
+        self.wrote(&UPDATE, values).await
+    }
+
+    /// Deletes a connector. Its grants are invalid from then on. `false` if there is none such.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn delete_connector(
+        &mut self,
+        application_id: ApplicationId,
+        id: ConnectorId,
+        at: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        self.wrote(&DELETE, args![application_id, id, at]).await
+    }
+}

@@ -1,0 +1,84 @@
+//! The refresh engine's rows.
+
+use crate::arg::args;
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::session::Session;
+use crate::statement::statements;
+use keyway_core::ids::{ApplicationId, GrantId};
+use keyway_core::token_set::RefreshState;
+
+statements! { "refresh_states";
+    INSERT = "INSERT INTO refresh_states
+        (application_id, grant_id, lease_owner, lease_until, due_at, failures, last_error, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 1) ON CONFLICT (application_id, grant_id) DO NOTHING";
+    UPDATE = "UPDATE refresh_states SET lease_owner = $4, lease_until = $5, due_at = $6, failures = $7,
+        last_error = $8, version = version + 1
+        WHERE application_id = $1 AND grant_id = $2 AND version = $3";
+    BY_GRANT = "SELECT lease_owner, lease_until, due_at, failures, last_error, version
+        FROM refresh_states WHERE application_id = $1 AND grant_id = $2";
+}
+
+fn refresh_state(row: &mut Row) -> Result<RefreshState, StoreError> {
+    Ok(RefreshState {
+        lease_owner: row.opt_text("lease_owner")?,
+        lease_until: row.opt_time("lease_until")?,
+        due_at: row.opt_time("due_at")?,
+        failures: row.int("failures")?,
+        last_error: row.opt_text("last_error")?,
+        version: row.int("version")?,
+    })
+}
+
+/// Refresh states.
+impl Session<'_> {
+    /// Writes a grant's refresh state, if it still has `expected_version`; `None` expects that there
+    /// is none yet. The version stored is one more than expected, the first 1.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn upsert_refresh_state(
+        &mut self,
+        application_id: ApplicationId,
+        grant_id: GrantId,
+        new: &RefreshState,
+        expected_version: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let Some(expected_version) = expected_version else {
+            let values = args![
+                application_id,
+                grant_id,
+                new.lease_owner,
+                new.lease_until,
+                new.due_at,
+                new.failures,
+                new.last_error,
+            ];
+            return self.wrote(&INSERT, values).await;
+        };
+        let values = args![
+            application_id,
+            grant_id,
+            expected_version,
+            new.lease_owner,
+            new.lease_until,
+            new.due_at,
+            new.failures,
+            new.last_error,
+        ];
+        self.wrote(&UPDATE, values).await
+    }
+
+    /// A grant's refresh state.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn refresh_state(
+        &mut self,
+        application_id: ApplicationId,
+        grant_id: GrantId,
+    ) -> Result<Option<RefreshState>, StoreError> {
+        self.one(&BY_GRANT, args![application_id, grant_id], refresh_state)
+            .await
+    }
+}

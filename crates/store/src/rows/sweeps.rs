@@ -1,0 +1,135 @@
+//! Removing what has had its time, in bounded steps that may be repeated at will.
+
+use crate::arg::args;
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::session::Session;
+use crate::statement::{Statement, statements};
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId, SignInId};
+use keyway_core::time::UnixMillis;
+use std::str::FromStr;
+
+statements! { "sweeps";
+    SIGN_INS = "DELETE FROM sign_ins WHERE (application_id, id) IN
+        (SELECT application_id, id FROM sign_ins WHERE created_at < $1 ORDER BY created_at LIMIT $2)
+        RETURNING application_id, id";
+    PENDING_TOKEN_SETS = "DELETE FROM token_sets
+        WHERE application_id = $1 AND sign_in_id = $2 AND state = 'pending'";
+    ACCESS_TOKENS = "DELETE FROM access_tokens WHERE (application_id, id) IN
+        (SELECT application_id, id FROM access_tokens WHERE expires_at <= $1
+        ORDER BY expires_at LIMIT $2)";
+    GRANTS_OF_CREDENTIALS = "SELECT g.application_id, g.id FROM credentials c JOIN grants g
+        ON g.application_id = c.application_id AND g.credential_id = c.id
+        WHERE c.deleted_at < $1 LIMIT $2";
+    GRANTS_OF_CONNECTORS = "SELECT g.application_id, g.id FROM connectors k JOIN grants g
+        ON g.application_id = k.application_id AND g.connector_id = k.id
+        WHERE k.deleted_at < $1 LIMIT $2";
+    TOKEN_SETS = "DELETE FROM token_sets WHERE application_id = $1 AND grant_id = $2";
+    // A credential goes when no grant names it and no live credential borrows from it.
+    CREDENTIALS = "DELETE FROM credentials WHERE (application_id, id) IN
+        (SELECT c.application_id, c.id FROM credentials c WHERE c.deleted_at < $1
+        AND NOT EXISTS (SELECT 1 FROM grants g
+            WHERE g.application_id = c.application_id AND g.credential_id = c.id)
+        AND NOT EXISTS (SELECT 1 FROM credentials b
+            WHERE b.application_id = c.application_id AND b.connector_id = c.connector_id
+            AND b.borrows_from = c.id AND b.deleted_at IS NULL)
+        LIMIT $2) RETURNING application_id, id";
+    SECRETS = "DELETE FROM credential_secrets WHERE application_id = $1 AND credential_id = $2";
+    CONNECTORS = "DELETE FROM connectors WHERE (application_id, id) IN
+        (SELECT k.application_id, k.id FROM connectors k WHERE k.deleted_at < $1
+        AND NOT EXISTS (SELECT 1 FROM grants g
+            WHERE g.application_id = k.application_id AND g.connector_id = k.id)
+        AND NOT EXISTS (SELECT 1 FROM credentials c
+            WHERE c.application_id = k.application_id AND c.connector_id = k.id)
+        LIMIT $2)";
+    REDIRECT_URIS = "DELETE FROM redirect_uris WHERE (application_id, id) IN
+        (SELECT application_id, id FROM redirect_uris WHERE deleted_at < $1 LIMIT $2)";
+}
+
+type Key<T> = (ApplicationId, T);
+
+fn key<T: FromStr>(row: &mut Row) -> Result<Key<T>, StoreError> {
+    Ok((row.parsed("application_id")?, row.parsed("id")?))
+}
+
+/// Sweeps, over all applications.
+impl Session<'_> {
+    /// Removes at most `limit` sign-ins made before `before`, with their pending token sets.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_sign_ins(
+        &mut self,
+        before: UnixMillis,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let gone = self.many(&SIGN_INS, args![before, limit], key).await?;
+        for &(application_id, id) in &gone {
+            let id: SignInId = id;
+            self.execute(&PENDING_TOKEN_SETS, args![application_id, id])
+                .await?;
+        }
+        Ok(gone.len() as u64)
+    }
+
+    /// Removes at most `limit` access tokens that have ended.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_access_tokens(
+        &mut self,
+        now: UnixMillis,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        self.execute(&ACCESS_TOKENS, args![now, limit]).await
+    }
+
+    /// Removes what was deleted before `before`: grants of deleted credentials and connectors, then
+    /// those themselves, and redirect URIs; of each kind at most `limit`. Says how many rows went,
+    /// those that hang on them not counted.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_deleted(
+        &mut self,
+        before: UnixMillis,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for statement in [&GRANTS_OF_CREDENTIALS, &GRANTS_OF_CONNECTORS] {
+            count += self.sweep_grants(statement, before, limit).await?;
+        }
+        count += self.sweep_credentials(before, limit).await?;
+        count += self.execute(&CONNECTORS, args![before, limit]).await?;
+        count += self.execute(&REDIRECT_URIS, args![before, limit]).await?;
+        Ok(count)
+    }
+
+    async fn sweep_grants(
+        &mut self,
+        statement: &Statement,
+        before: UnixMillis,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let grants: Vec<Key<GrantId>> = self.many(statement, args![before, limit], key).await?;
+        let mut count = 0;
+        for (application_id, id) in grants {
+            count += u64::from(self.delete_grant(application_id, id).await?);
+            self.execute(&TOKEN_SETS, args![application_id, id]).await?;
+        }
+        Ok(count)
+    }
+
+    async fn sweep_credentials(
+        &mut self,
+        before: UnixMillis,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let gone: Vec<Key<CredentialId>> =
+            self.many(&CREDENTIALS, args![before, limit], key).await?;
+        for (application_id, id) in &gone {
+            self.execute(&SECRETS, args![application_id, id]).await?;
+        }
+        Ok(gone.len() as u64)
+    }
+}

@@ -1,0 +1,189 @@
+//! A session: what a piece of work holds while its transaction is open.
+
+use crate::arg::Arg;
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::statement::Statement;
+use crate::store::Backend;
+use crate::{postgres, sqlite};
+use deadpool_postgres::Transaction;
+use keyway_core::time::{Clock, UnixMillis};
+use rusqlite::Connection;
+
+enum Link<'s> {
+    Sqlite(&'s mut Connection),
+    Postgres(&'s Transaction<'s>),
+}
+
+/// One open transaction. The methods on it are the statements Keyway knows.
+///
+/// Once a statement has failed, the transaction is lost, on both databases: later statements are
+/// refused, and it cannot be committed. So a job hands the error on.
+pub struct Session<'s> {
+    link: Link<'s>,
+    clock: &'s dyn Clock,
+    has_failed: bool,
+}
+
+impl<'s> Session<'s> {
+    pub(crate) const fn sqlite(connection: &'s mut Connection, clock: &'s dyn Clock) -> Self {
+        Self {
+            link: Link::Sqlite(connection),
+            clock,
+            has_failed: false,
+        }
+    }
+
+    pub(crate) const fn postgres(transaction: &'s Transaction<'s>, clock: &'s dyn Clock) -> Self {
+        Self {
+            link: Link::Postgres(transaction),
+            clock,
+            has_failed: false,
+        }
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        match self.link {
+            Link::Sqlite(_) => Backend::Sqlite,
+            Link::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// The present by the clock all replicas share: the PostgreSQL server's, or, on SQLite, this
+    /// machine's. Leases are judged by it.
+    ///
+    /// # Errors
+    /// If the database cannot answer.
+    pub async fn db_now(&mut self) -> Result<UnixMillis, StoreError> {
+        match self.backend() {
+            Backend::Sqlite => Ok(self.clock.now()),
+            Backend::Postgres => {
+                let row = self.one(&postgres::NOW, &[], |row| row.time("now")).await?;
+                row.ok_or_else(|| StoreError::bug("the clock gave no answer"))
+            }
+        }
+    }
+
+    /// Whether the transaction may be committed.
+    pub(crate) fn finish(&self) -> Result<(), StoreError> {
+        if self.has_failed {
+            return Err(StoreError::bug("a job went on after a failed statement"));
+        }
+        Ok(())
+    }
+
+    fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.has_failed |= result.is_err();
+        result
+    }
+
+    fn ready(&self, args: &[Arg<'_>]) -> Result<(), StoreError> {
+        self.finish()?;
+        args.iter().try_for_each(Arg::check)
+    }
+
+    /// Every row of the answer.
+    pub(crate) async fn fetch(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.ready(args)?;
+        let rows = match &mut self.link {
+            Link::Sqlite(connection) => sqlite::statement::fetch(connection, statement, args),
+            Link::Postgres(transaction) => {
+                postgres::statement::fetch(transaction, statement, args).await
+            }
+        };
+        self.note(rows)
+    }
+
+    /// How many rows were written.
+    pub(crate) async fn execute(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+    ) -> Result<u64, StoreError> {
+        self.ready(args)?;
+        let count = match &mut self.link {
+            Link::Sqlite(connection) => sqlite::statement::execute(connection, statement, args),
+            Link::Postgres(transaction) => {
+                postgres::statement::execute(transaction, statement, args).await
+            }
+        };
+        self.note(count)
+    }
+
+    /// Several statements without parameters, as a migration has them.
+    pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.finish()?;
+        let done = match &mut self.link {
+            Link::Sqlite(connection) => sqlite::statement::batch(connection, sql),
+            Link::Postgres(transaction) => postgres::statement::batch(transaction, sql).await,
+        };
+        self.note(done)
+    }
+
+    /// Prepares a statement without running it.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn prepare(&mut self, statement: &Statement) -> Result<(), StoreError> {
+        match &mut self.link {
+            Link::Sqlite(connection) => sqlite::statement::prepare(connection, statement),
+            Link::Postgres(transaction) => {
+                postgres::statement::prepare(transaction, statement).await
+            }
+        }
+    }
+
+    /// Every row of the answer, read.
+    pub(crate) async fn many<T>(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+        read: fn(&mut Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.fetch(statement, args).await?;
+        rows.into_iter().map(|mut row| read(&mut row)).collect()
+    }
+
+    /// The first row of the answer, read.
+    pub(crate) async fn one<T>(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+        read: fn(&mut Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let row = self.fetch(statement, args).await?.into_iter().next();
+        row.map(|mut row| read(&mut row)).transpose()
+    }
+
+    /// The one number the answer consists of.
+    pub(crate) async fn number(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+    ) -> Result<i64, StoreError> {
+        let number = self.one(statement, args, |row| row.int("number")).await?;
+        number.ok_or_else(|| StoreError::bug(format!("{} gave no row", statement.name)))
+    }
+
+    /// Whether a row was written.
+    pub(crate) async fn wrote(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+    ) -> Result<bool, StoreError> {
+        Ok(self.execute(statement, args).await? > 0)
+    }
+
+    /// Writes one row.
+    pub(crate) async fn insert(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+    ) -> Result<(), StoreError> {
+        self.execute(statement, args).await.map(|_| ())
+    }
+}

@@ -1,0 +1,88 @@
+//! Statements on a SQLite connection.
+
+use crate::arg::Arg;
+use crate::error::StoreError;
+use crate::row::Row;
+use crate::statement::Statement;
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection};
+
+// SQLite takes `$1` for a name, and numbers names as it meets them: so bind by name.
+const NAMES: [&str; 24] = [
+    "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15",
+    "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24",
+];
+
+fn bound<'c>(
+    connection: &'c Connection,
+    statement: &Statement,
+    args: &[Arg<'_>],
+) -> Result<CachedStatement<'c>, StoreError> {
+    let mut prepared = connection.prepare_cached(statement.sql)?;
+    let mismatch = || StoreError::bug(format!("{}: wrong number of values", statement.name));
+    if prepared.parameter_count() != args.len() || args.len() > NAMES.len() {
+        return Err(mismatch());
+    }
+    for (name, arg) in NAMES.iter().zip(args) {
+        let index = prepared.parameter_index(name)?;
+        let index = index.ok_or_else(mismatch)?;
+        prepared.raw_bind_parameter(index, arg)?;
+    }
+    Ok(prepared)
+}
+
+fn values(row: &rusqlite::Row<'_>, columns: usize) -> Result<Vec<Value>, StoreError> {
+    (0..columns).map(|column| Ok(row.get(column)?)).collect()
+}
+
+/// Every row of the answer.
+pub(crate) fn fetch(
+    connection: &Connection,
+    statement: &Statement,
+    args: &[Arg<'_>],
+) -> Result<Vec<Row>, StoreError> {
+    let mut prepared = bound(connection, statement, args)?;
+    let columns = prepared.column_count();
+    let mut rows = prepared.raw_query();
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next()? {
+        answer.push(Row::sqlite(statement.table, values(row, columns)?));
+    }
+    Ok(answer)
+}
+
+/// How many rows were written.
+pub(crate) fn execute(
+    connection: &Connection,
+    statement: &Statement,
+    args: &[Arg<'_>],
+) -> Result<u64, StoreError> {
+    let count = bound(connection, statement, args)?.raw_execute();
+    Ok(count? as u64)
+}
+
+/// Several statements at once.
+pub(crate) fn batch(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    Ok(connection.execute_batch(sql)?)
+}
+
+/// One statement without values whose rows, if any, do not matter; prepared once.
+pub(crate) fn run(connection: &Connection, sql: &'static str) -> Result<(), StoreError> {
+    let mut prepared = connection.prepare_cached(sql)?;
+    let mut rows = prepared.raw_query();
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// The number a statement without values answers.
+pub(crate) fn pragma_number(connection: &Connection, sql: &'static str) -> Result<i64, StoreError> {
+    let mut prepared = connection.prepare_cached(sql)?;
+    Ok(prepared.query_row([], |row| row.get(0))?)
+}
+
+/// Prepares a statement without running it.
+#[cfg(feature = "testing")]
+pub(crate) fn prepare(connection: &Connection, statement: &Statement) -> Result<(), StoreError> {
+    connection.prepare_cached(statement.sql)?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The one thread that writes to a SQLite file, and commits in groups.
+//!
+//! Waiting for the disk is what a commit costs, so all jobs that wait share one: each in a savepoint
+//! of its own, so that a failing one spares the rest, and answered only after the commit.
+
+use super::{lock, poll_once, statement};
+use crate::error::StoreError;
+use crate::session::Session;
+use futures_util::future::BoxFuture;
+use keyway_core::time::Clock;
+use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, oneshot};
+
+/// Most jobs that share a commit.
+const GROUP_MAX: usize = 64;
+/// Jobs that may wait; whoever comes later waits to wait.
+const QUEUE_MAX: usize = 1024;
+
+/// A job's turn.
+enum Turn<'c> {
+    Go(&'c mut Connection),
+    Refused(StoreError),
+}
+
+/// Tells a job's caller how the commit went.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
+/// Runs a job. `None` if it failed: its caller knows already, and nothing of it is left.
+type Job = Box<dyn FnOnce(Turn<'_>) -> Option<Answer> + Send>;
+
+/// The way to the writing thread.
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+fn closed() -> StoreError {
+    StoreError::down("the store is closed")
+}
+
+impl Writer {
+    /// Starts the thread. It ends when this is dropped or closed, after the jobs that wait.
+    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("keyway-writer".to_owned())
+            .spawn(move || {
+                serve(connection, jobs);
+                let _ = end.send(());
+            })
+            .map_err(|_| StoreError::down("the writing thread could not be started"))?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            ended: Mutex::new(Some(ended)),
+        })
+    }
+
+    pub(super) async fn write<T, E, F>(&self, clock: Arc<dyn Clock>, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+    {
+        let queue = lock(&self.queue).clone().ok_or_else(closed)?;
+        let (reply, answer) = oneshot::channel();
+        let sent = queue.send(job(clock, work, reply)).await;
+        sent.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    /// Refuses once the store is closed.
+    pub(super) fn check_open(&self) -> Result<(), StoreError> {
+        let is_open = lock(&self.queue).as_ref().is_some_and(|q| !q.is_closed());
+        is_open.then_some(()).ok_or_else(closed)
+    }
+
+    /// Takes no more jobs, and waits for those at hand.
+    pub(super) async fn close(&self) {
+        lock(&self.queue).take();
+        let ended = lock(&self.ended).take();
+        if let Some(ended) = ended {
+            let _ = ended.await;
+        }
+    }
+}
+
+fn job<T, E, F>(clock: Arc<dyn Clock>, work: F, reply: oneshot::Sender<Result<T, E>>) -> Job
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+{
+    // A caller that has gone away needs no answer; its work is committed all the same.
+    Box::new(move |turn| {
+        let outcome = match turn {
+            Turn::Go(connection) => in_savepoint(connection, &*clock, work),
+            Turn::Refused(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(value) => Some(Box::new(move |committed| {
+                let _ = reply.send(committed.map(|()| value).map_err(E::from));
+            })),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                None
+            }
+        }
+    })
+}
+
+fn in_savepoint<T, E, F>(connection: &mut Connection, clock: &dyn Clock, work: F) -> Result<T, E>
+where
+    E: From<StoreError>,
+    F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>>,
+{
+    statement::run(connection, "SAVEPOINT job")?;
+    // The unwound job owned what it broke; the connection is put right by the roll-back.
+    let outcome = catch_unwind(AssertUnwindSafe(|| poll_once(connection, clock, work)))
+        .unwrap_or_else(|_| Err(StoreError::bug("a job panicked").into()));
+    if outcome.is_err() && !connection.is_autocommit() {
+        statement::run(connection, "ROLLBACK TO job")?;
+    }
+    if !connection.is_autocommit() {
+        statement::run(connection, "RELEASE job")?;
+    }
+    outcome
+}
+
+fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(first) = jobs.blocking_recv() {
+        commit_group(&mut connection, first, &mut jobs);
+    }
+}
+
+/// Runs `first` and whoever else waits by then in one transaction.
+fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+    if let Err(error) = statement::run(connection, "BEGIN IMMEDIATE") {
+        first(Turn::Refused(error));
+        return;
+    }
+    let mut answers = Vec::new();
+    let mut next = Some(first);
+    let mut room = GROUP_MAX;
+    while let Some(job) = next {
+        answers.extend(job(Turn::Go(connection)));
+        room -= 1;
+        // A full disk and the like end the whole transaction, not one savepoint.
+        let goes_on = room > 0 && !connection.is_autocommit();
+        next = if goes_on { jobs.try_recv().ok() } else { None };
+    }
+    let committed = commit(connection);
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+fn commit(connection: &Connection) -> Result<(), StoreError> {
+    if connection.is_autocommit() {
+        return Err(StoreError::down("the database rolled back the transaction"));
+    }
+    statement::run(connection, "COMMIT").inspect_err(|_| {
+        if !connection.is_autocommit() {
+            let _ = statement::run(connection, "ROLLBACK");
+        }
+    })
+}

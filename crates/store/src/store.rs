@@ -1,0 +1,160 @@
+//! The store: one handle, whichever database is behind it.
+
+use crate::error::StoreError;
+use crate::migrations::{self, MigrationReport};
+use crate::postgres::Postgres;
+use crate::session::Session;
+use crate::sqlite::Sqlite;
+use crate::url::DatabaseUrl;
+use futures_util::future::BoxFuture;
+use keyway_core::time::Clock;
+use std::fmt;
+use std::sync::Arc;
+
+/// Which database a store is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A SQLite file.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+/// Where the database stands: equal markers mean that nothing was recorded in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeMarker {
+    /// The latest entry of the sequence of changes; 0 before the first.
+    pub seq: i64,
+    /// On SQLite, moves with every commit, also of what leaves no entry. Always 0 on PostgreSQL.
+    pub data_version: i64,
+}
+
+enum Database {
+    Sqlite(Box<Sqlite>),
+    Postgres(Postgres),
+}
+
+struct Inner {
+    database: Database,
+    clock: Arc<dyn Clock>,
+}
+
+/// A handle on the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({:?})", self.backend())
+    }
+}
+
+impl Store {
+    /// Connects to a database; a SQLite file that is not there is made. Applies no migration.
+    ///
+    /// On PostgreSQL, connections live on the runtime of the task that first needed them.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or if a newer Keyway or another build has migrated it.
+    pub async fn open(target: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let database = match target {
+            DatabaseUrl::Sqlite(path) => Database::Sqlite(Box::new(Sqlite::open(path).await?)),
+            DatabaseUrl::Postgres(url) => Database::Postgres(Postgres::open(url).await?),
+        };
+        let store = Self(Arc::new(Inner { database, clock }));
+        store.schema_version().await?;
+        Ok(store)
+    }
+
+    /// Applies the migrations that are missing. Safe when two processes start together.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or if a newer Keyway or another build has migrated it.
+    pub async fn migrate(&self) -> Result<MigrationReport, StoreError> {
+        self.write(|session| Box::pin(migrations::apply(session)))
+            .await
+    }
+
+    /// The number of the last migration applied; 0 for an empty database.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or if a newer Keyway or another build has migrated it.
+    pub async fn schema_version(&self) -> Result<i64, StoreError> {
+        self.read(|session| Box::pin(migrations::version(session)))
+            .await
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        match self.0.database {
+            Database::Sqlite(_) => Backend::Sqlite,
+            Database::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Runs `job` in one snapshot that cannot write. On SQLite it runs inline: keep it short.
+    ///
+    /// # Errors
+    /// Those of the job, and [`StoreError::Unavailable`].
+    pub async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        let clock = &*self.0.clock;
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.read(clock, job),
+            Database::Postgres(postgres) => postgres.read(clock, job).await,
+        }
+    }
+
+    /// Runs `job` in one transaction, and answers when it is committed and on disk. An `Err` of the
+    /// job rolls everything back and is handed through.
+    ///
+    /// A job may do nothing but use its session: on SQLite, one that waits for anything else is
+    /// rolled back with [`StoreError::Bug`].
+    ///
+    /// # Errors
+    /// Those of the job, and [`StoreError::Unavailable`].
+    pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+    {
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.write(Arc::clone(&self.0.clock), job).await,
+            Database::Postgres(postgres) => postgres.write(&*self.0.clock, job).await,
+        }
+    }
+
+    /// Where the database stands now, for polling: whatever this or another process records moves it.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn latest_change_marker(&self) -> Result<ChangeMarker, StoreError> {
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.marker(),
+            Database::Postgres(postgres) => postgres.marker(&*self.0.clock).await,
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.is_ready(),
+            Database::Postgres(postgres) => postgres.is_ready().await,
+        }
+    }
+
+    /// Ends the work at hand and lets go of the database. Every later call fails as unavailable.
+    pub async fn close(&self) {
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.close().await,
+            Database::Postgres(postgres) => postgres.close(),
+        }
+    }
+}

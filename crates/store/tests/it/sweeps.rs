@@ -1,0 +1,135 @@
+//! Sweeps: bounded, repeatable, and nothing live goes.
+
+use crate::fixtures::*;
+use crate::{Db, get, on_both, put};
+use keyway_core::token_set::TokenSetState;
+
+on_both! {
+    old_sign_ins_go_with_their_pending_token_sets_only,
+    ended_access_tokens_go_a_few_at_a_time,
+    what_hangs_on_a_credential_deleted_long_ago_goes_with_it,
+    a_deleted_connector_goes_after_everything_of_it,
+    a_deleted_credential_stays_while_a_live_one_borrows_from_it,
+}
+
+async fn old_sign_ins_go_with_their_pending_token_sets_only(db: &Db) {
+    for n in 1..=3 {
+        put!(db, |s| s.insert_sign_in(&sign_in(1, n)));
+        let mut set = token_set(1, n);
+        if n != 2 {
+            set.state = TokenSetState::Pending;
+        }
+        put!(db, |s| s.insert_token_set(&set));
+    }
+    assert_eq!(put!(db, |s| s.sweep_sign_ins(at(3), 1)), 1);
+    assert_eq!(put!(db, |s| s.sweep_sign_ins(at(3), 10)), 1);
+    assert_eq!(put!(db, |s| s.sweep_sign_ins(at(3), 10)), 0);
+    let mut left = Vec::new();
+    for n in 1..=3 {
+        left.push(get!(db, |s| s.token_set(tenant(1), token_set(1, n).id)).is_some());
+    }
+    assert_eq!(left, [false, true, true]);
+    assert!(put!(db, |s| s.fail_sign_in(tenant(1), sign_in(1, 3).id)));
+    assert!(!put!(db, |s| s.fail_sign_in(tenant(1), sign_in(1, 2).id)));
+}
+
+async fn ended_access_tokens_go_a_few_at_a_time(db: &Db) {
+    for n in 1..=4 {
+        put!(db, |s| s.insert_access_token(&access_token(1, n)));
+    }
+    assert_eq!(put!(db, |s| s.sweep_access_tokens(at(13), 2)), 2);
+    assert_eq!(put!(db, |s| s.sweep_access_tokens(at(13), 2)), 1);
+    assert_eq!(put!(db, |s| s.sweep_access_tokens(at(13), 2)), 0);
+    assert!(get!(db, |s| s.access_token_by_digest(&digest(4, 1, 4))).is_some());
+}
+
+async fn what_hangs_on_a_credential_deleted_long_ago_goes_with_it(db: &Db) {
+    put!(db, |s| s.insert_connector(&google(1)));
+    for n in [1, 2] {
+        put!(db, |s| s.insert_credential(&credential(1, n)));
+    }
+    put!(db, |s| s.insert_credential_secret(&secret(1, 1)));
+    put!(db, |s| s.insert_grant(&grant(1, 1)));
+    put!(db, |s| s.insert_token_set(&token_set(1, 1)));
+    let mut other = grant(1, 2);
+    other.credential_id = Some(credential(1, 2).id);
+    let stored = other.clone();
+    put!(db, |s| s.insert_grant(&stored));
+    put!(db, |s| s.delete_credential(
+        tenant(1),
+        credential(1, 1).id,
+        at(10)
+    ));
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(10), 10)), 0);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(11), 10)), 2);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(11), 10)), 0);
+    assert_eq!(
+        get!(db, |s| s.credential_any(tenant(1), credential(1, 1).id)),
+        None
+    );
+    assert_eq!(get!(db, |s| s.grant(tenant(1), grant(1, 1).id)), None);
+    assert_eq!(
+        get!(db, |s| s.token_set(tenant(1), token_set(1, 1).id)),
+        None
+    );
+    let secret = get!(db, |s| s.current_credential_secret(
+        tenant(1),
+        credential(1, 1).id,
+        at(99)
+    ));
+    assert_eq!(secret, None);
+    assert_eq!(
+        get!(db, |s| s.grant(tenant(1), grant(1, 2).id)),
+        Some(other)
+    );
+}
+
+async fn a_deleted_connector_goes_after_everything_of_it(db: &Db) {
+    put!(db, |s| s.insert_connector(&google(1)));
+    put!(db, |s| s.insert_redirect_uri(&redirect_uri(1, 1)));
+    put!(db, |s| s.delete_redirect_uri(
+        tenant(1),
+        redirect_uri(1, 1).id,
+        at(1)
+    ));
+    for n in 1..=3 {
+        let mut grant = grant(1, n);
+        grant.credential_id = None;
+        put!(db, |s| s.insert_grant(&grant));
+    }
+    put!(db, |s| s.insert_credential(&credential(1, 1)));
+    put!(db, |s| s.delete_credentials_of(
+        tenant(1),
+        google(1).id,
+        at(1)
+    ));
+    put!(db, |s| s.delete_connector(tenant(1), google(1).id, at(1)));
+    // Two grants, the credential, the redirect URI; then the last grant and the connector.
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)), 4);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)), 2);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)), 0);
+}
+
+async fn a_deleted_credential_stays_while_a_live_one_borrows_from_it(db: &Db) {
+    put!(db, |s| s.insert_connector(&google(1)));
+    put!(db, |s| s.insert_credential(&credential(1, 1)));
+    let mut borrower = credential(1, 2);
+    borrower.borrows_from = Some(credential(1, 1).id);
+    put!(db, |s| s.insert_credential(&borrower));
+    put!(db, |s| s.delete_credential(
+        tenant(1),
+        credential(1, 1).id,
+        at(1)
+    ));
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 9)), 0);
+    put!(db, |s| s.delete_credential(
+        tenant(1),
+        credential(1, 2).id,
+        at(1)
+    ));
+    let mut swept = 0;
+    for _ in 0..2 {
+        swept += put!(db, |s| s.sweep_deleted(at(2), 9));
+    }
+    assert_eq!(swept, 2);
+}

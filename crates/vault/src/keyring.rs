@@ -1,0 +1,317 @@
+//! The keys of a vault as they rest in the database, and how they are unlocked.
+
+use crate::aead::{KEY_BYTES, RootKey};
+use crate::digest::DigestKey;
+use crate::wrap::{KeyWrapper, UnwrapError, WrapError};
+use keyway_core::entropy::Entropy;
+use keyway_core::time::UnixMillis;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The id of the digest key. Sealing terms count from [`FIRST_TERM`], so ids are unique over both.
+pub const DIGEST_KEY_ID: i64 = 0;
+/// The first sealing term of every vault.
+pub const FIRST_TERM: i64 = 1;
+
+/// What a key of the ring is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyPurpose {
+    /// A term: seals and opens.
+    Sealing,
+    /// Makes the keyed digests. There is one, and rotation of terms leaves it alone.
+    Digest,
+}
+
+impl KeyPurpose {
+    /// The word it is stored as.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sealing => "sealing",
+            Self::Digest => "digest",
+        }
+    }
+
+    /// The purpose stored as `word`, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Sealing, Self::Digest]
+            .into_iter()
+            .find(|purpose| purpose.as_str() == word)
+    }
+}
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyState {
+    /// In use. The newest active term seals.
+    Active,
+    /// Opens what it sealed, seals nothing any more; its rows are being sealed anew.
+    Retiring,
+    /// Nothing is sealed with it any more; it is not loaded.
+    Retired,
+}
+
+impl KeyState {
+    /// The word it is stored as.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// The state stored as `word`, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Active, Self::Retiring, Self::Retired]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
+}
+
+/// One key of the ring, as the database holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The term's number, or [`DIGEST_KEY_ID`]. Written into everything the term seals.
+    pub id: i64,
+    /// What it is for.
+    pub purpose: KeyPurpose,
+    /// The key, wrapped by the master key.
+    pub wrapped: Vec<u8>,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// [`KeyWrapper::fingerprint`] of the key that wrapped it.
+    pub master_fingerprint: String,
+}
+
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredKey")
+            .field("id", &self.id)
+            .field("purpose", &self.purpose)
+            .field("state", &self.state)
+            .field("created_at", &self.created_at)
+            .field("master_fingerprint", &self.master_fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keyring could not be unlocked. The words are for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnlockError {
+    /// The keys were wrapped by another master key.
+    #[error(
+        "this is not the master key of this database: its keys were wrapped by {expected}, the key \
+         given is {given}; start with the key file that was made with the database"
+    )]
+    WrongMasterKey {
+        /// Fingerprint of the key that is needed.
+        expected: String,
+        /// Fingerprint of the key that was given.
+        given: String,
+    },
+    /// The master key is right, but a wrapped key does not open: it was changed or moved.
+    #[error(
+        "key {id} ({}) of this database was damaged or changed; restore it from a backup",
+        purpose.as_str()
+    )]
+    Tampered {
+        /// The key's id.
+        id: i64,
+        /// The key's purpose.
+        purpose: KeyPurpose,
+    },
+    /// There is no usable digest key.
+    #[error("this database has no digest key, so no API key or code in it can be recognised")]
+    MissingDigestKey,
+    /// There is no active sealing term.
+    #[error("this database has no active sealing key, so nothing can be stored in it")]
+    MissingTerm,
+    /// A key's id is not one its purpose can have, or two keys share it.
+    #[error("this database has a key numbered {id}, which is out of range or there twice")]
+    BadId {
+        /// The id.
+        id: i64,
+    },
+    /// The wrapping key could not be used at this moment.
+    #[error("the keys of this database cannot be unwrapped now: {reason}")]
+    Unavailable {
+        /// Why, as the wrapper said it.
+        reason: String,
+    },
+}
+
+/// One unlocked sealing term.
+#[derive(Clone)]
+pub(crate) struct Term {
+    number: u32,
+    state: KeyState,
+    key: Arc<RootKey>,
+}
+
+/// The unlocked sealing terms, of which one seals.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    keys: BTreeMap<u32, Arc<RootKey>>,
+    sealing: Term,
+}
+
+impl Terms {
+    fn of(terms: &[Term]) -> Option<Self> {
+        let active = terms.iter().filter(|term| term.state == KeyState::Active);
+        let sealing = active.max_by_key(|term| term.number)?.clone();
+        let keys = terms
+            .iter()
+            .map(|term| (term.number, Arc::clone(&term.key)))
+            .collect();
+        Some(Self { keys, sealing })
+    }
+
+    /// The term that seals, with its key.
+    pub(crate) fn sealing(&self) -> (u32, &RootKey) {
+        (self.sealing.number, &self.sealing.key)
+    }
+
+    pub(crate) fn get(&self, term: u32) -> Option<&RootKey> {
+        self.keys.get(&term).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.keys.keys().copied().collect()
+    }
+
+    /// These terms and `term`. One that is held already stays as it is.
+    pub(crate) fn with(&self, term: &Term) -> Self {
+        let mut terms = self.clone();
+        terms
+            .keys
+            .entry(term.number)
+            .or_insert_with(|| Arc::clone(&term.key));
+        if term.state == KeyState::Active && term.number > self.sealing.number {
+            terms.sealing = term.clone();
+        }
+        terms
+    }
+}
+
+/// Everything a vault works with.
+pub(crate) struct Unlocked {
+    pub(crate) terms: Terms,
+    pub(crate) digest: DigestKey,
+}
+
+fn wrap_context(id: i64, purpose: KeyPurpose) -> String {
+    format!("keyring.{}.{id}", purpose.as_str())
+}
+
+/// A new random key, wrapped for storage.
+pub(crate) fn make_key(
+    wrapper: &dyn KeyWrapper,
+    entropy: &dyn Entropy,
+    now: UnixMillis,
+    (id, purpose): (i64, KeyPurpose),
+) -> Result<StoredKey, WrapError> {
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    entropy.fill(bytes.as_mut_slice());
+    Ok(StoredKey {
+        id,
+        purpose,
+        wrapped: wrapper.wrap(&wrap_context(id, purpose), bytes.as_slice())?,
+        state: KeyState::Active,
+        created_at: now,
+        master_fingerprint: wrapper.fingerprint(),
+    })
+}
+
+fn unwrap_key(
+    wrapper: &dyn KeyWrapper,
+    key: &StoredKey,
+) -> Result<Zeroizing<[u8; KEY_BYTES]>, UnlockError> {
+    let tampered = UnlockError::Tampered {
+        id: key.id,
+        purpose: key.purpose,
+    };
+    let bytes = match wrapper.unwrap(&wrap_context(key.id, key.purpose), &key.wrapped) {
+        Ok(bytes) => bytes,
+        Err(UnwrapError::Unavailable(reason)) => return Err(UnlockError::Unavailable { reason }),
+        Err(UnwrapError::Malformed | UnwrapError::Refused) => return Err(tampered),
+    };
+    <&[u8; KEY_BYTES]>::try_from(bytes.as_slice())
+        .map(|bytes| Zeroizing::new(*bytes))
+        .map_err(|_| tampered)
+}
+
+fn require_master(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<(), UnlockError> {
+    let given = wrapper.fingerprint();
+    match keys.iter().find(|key| key.master_fingerprint != given) {
+        Some(key) => {
+            let expected = key.master_fingerprint.clone();
+            Err(UnlockError::WrongMasterKey { expected, given })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Unwraps one sealing term.
+pub(crate) fn unlock_term(wrapper: &dyn KeyWrapper, key: &StoredKey) -> Result<Term, UnlockError> {
+    require_master(wrapper, std::slice::from_ref(key))?;
+    let number = term_number(key)?;
+    let root = Arc::new(RootKey::new(&*unwrap_key(wrapper, key)?));
+    Ok(Term {
+        number,
+        state: key.state,
+        key: root,
+    })
+}
+
+fn unlock_terms(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<Terms, UnlockError> {
+    let mut terms: Vec<Term> = Vec::new();
+    for key in keys.iter().filter(|key| key.purpose == KeyPurpose::Sealing) {
+        let term = unlock_term(wrapper, key)?;
+        if terms.iter().any(|other| other.number == term.number) {
+            return Err(UnlockError::BadId { id: key.id });
+        }
+        terms.push(term);
+    }
+    Terms::of(&terms).ok_or(UnlockError::MissingTerm)
+}
+
+fn term_number(key: &StoredKey) -> Result<u32, UnlockError> {
+    u32::try_from(key.id)
+        .ok()
+        .filter(|number| *number > 0 && key.purpose == KeyPurpose::Sealing)
+        .ok_or(UnlockError::BadId { id: key.id })
+}
+
+fn unlock_digest(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<DigestKey, UnlockError> {
+    let mut digest_keys = keys.iter().filter(|key| key.purpose == KeyPurpose::Digest);
+    let key = digest_keys.next().ok_or(UnlockError::MissingDigestKey)?;
+    match digest_keys.next() {
+        Some(second) => Err(UnlockError::BadId { id: second.id }),
+        None => Ok(DigestKey::new(&*unwrap_key(wrapper, key)?)),
+    }
+}
+
+/// Unwraps every key that is not retired.
+pub(crate) fn unlock(
+    wrapper: &dyn KeyWrapper,
+    keys: &[StoredKey],
+) -> Result<Unlocked, UnlockError> {
+    let live: Vec<_> = keys
+        .iter()
+        .filter(|key| key.state != KeyState::Retired)
+        .cloned()
+        .collect();
+    require_master(wrapper, &live)?;
+    Ok(Unlocked {
+        digest: unlock_digest(wrapper, &live)?,
+        terms: unlock_terms(wrapper, &live)?,
+    })
+}
