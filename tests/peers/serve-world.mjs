@@ -1,0 +1,54 @@
+// A world for tests in another language: prints one JSON line, then stays up until its input ends.
+//
+// A small control server beside it signs users in and mints provider tokens, because the strict provider and
+// the browserless client are written in this one.
+//
+//     node serve-world.mjs <name> <sqlite|postgres>
+
+import { once } from 'node:events';
+import http from 'node:http';
+import { startWorld } from './harness/world.mjs';
+
+const [name = 'served', database = 'sqlite'] = process.argv.slice(2);
+const world = await startWorld({ name, database });
+const app = await world.createApp({ name });
+
+const actions = {
+  /** {url, login, deny?} -> the parameters the application's redirect URI gets */
+  '/sign-in': async ({ url, login, deny }) => {
+    const { finalUrl } = await world.signIn(url, { login, deny });
+    return Object.fromEntries(finalUrl.searchParams);
+  },
+  /** {stage, login} -> {refresh_token} */
+  '/mint': async ({ stage, login }) => ({ refresh_token: await world.mint({ stage, login }) }),
+  /** {method, path} -> the status of the newest answer */
+  '/last-status': async ({ method, path }) => ({ status: world.lastAnswer(method, path).status }),
+};
+
+const control = http.createServer(async (request, response) => {
+  let raw = '';
+  for await (const chunk of request) raw += chunk;
+  const [status, answer] = await actions[request.url](JSON.parse(raw))
+    .then((done) => [200, done], (error) => [500, { error: error.message }]);
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+});
+control.listen(0, '127.0.0.1');
+await once(control, 'listening');
+
+const { clients } = world.provider;
+process.stdout.write(`${JSON.stringify({
+  base_url: world.baseUrl,
+  control_url: `http://127.0.0.1:${control.address().port}`,
+  api_key: app.apiKey,
+  application_id: app.applicationId,
+  redirect_uri: app.redirectUri,
+  clients: Object.fromEntries(Object.entries(clients).map(([stage, { client_id, client_secret }]) => [
+    stage, { client_id, client_secret },
+  ])),
+})}\n`);
+
+process.stdin.resume();
+await once(process.stdin, 'end');
+control.closeAllConnections();
+control.close();
+await world.stop();
