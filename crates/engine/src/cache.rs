@@ -1,16 +1,64 @@
-//! What is remembered between requests: who a key or token belongs to. Bounded, and exact: an entry
-//! goes the moment this process changes what it says, and within a poll when another process does.
+//! What is remembered between requests: who a key or token belongs to, and grants. Bounded, and exact:
+//! an entry goes the moment this process changes what it says, and within a poll when another does.
 
+use bytes::Bytes;
 use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::grant::Grant;
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::sealed::Digest;
 use keyway_core::time::UnixMillis;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// API keys remembered. An entry is about 100 bytes.
 const KEYS_REMEMBERED: usize = 10_000;
 /// Access tokens remembered. An entry is about 130 bytes.
 const TOKENS_REMEMBERED: usize = 50_000;
+
+/// Room for grants, in bytes; about 30,000 of them.
+const GRANTS_BYTES: u64 = 32 * 1024 * 1024;
+/// Grants the table is laid out for.
+const GRANTS_EXPECTED: usize = 30_000;
+/// What a remembered grant takes beside its texts, in bytes.
+const GRANT_FIXED_BYTES: usize = 400;
+
+/// A grant, and the form in which the edge last wrote it.
+#[derive(Debug)]
+pub struct KnownGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// Written once by the edge and reused; the engine does not know its form.
+    pub rendered: OnceLock<Bytes>,
+}
+
+impl KnownGrant {
+    fn bytes(&self) -> u64 {
+        let grant = &self.grant;
+        let texts = [
+            &grant.name,
+            &grant.state,
+            &grant.user_agent,
+            &grant.external_id,
+        ];
+        let texts: usize = texts
+            .iter()
+            .map(|t| t.as_ref().map_or(0, String::len))
+            .sum();
+        let scopes: usize = grant.scope.iter().map(|s| s.len() + 24).sum();
+        // The rendered form repeats the texts, and is written after the entry is weighed.
+        let size = GRANT_FIXED_BYTES + 2 * (texts + scopes + grant.email.len()) + 300;
+        u64::try_from(size).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl quick_cache::Weighter<GrantId, Arc<KnownGrant>> for ByBytes {
+    fn weight(&self, _: &GrantId, known: &Arc<KnownGrant>) -> u64 {
+        known.bytes()
+    }
+}
 
 /// What an API key opens.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +83,11 @@ pub(crate) struct Miss(u64);
 pub(crate) struct Cache {
     keys: quick_cache::sync::Cache<Digest, KnownKey>,
     tokens: quick_cache::sync::Cache<Digest, KnownToken>,
+    grants: quick_cache::sync::Cache<GrantId, Arc<KnownGrant>, ByBytes>,
+    /// Raised, under `writing`, by every forgetting.
     epoch: AtomicU64,
+    /// Held while remembering or forgetting; hits take no lock.
+    writing: Mutex<()>,
 }
 
 impl Cache {
@@ -43,7 +95,9 @@ impl Cache {
         Self {
             keys: quick_cache::sync::Cache::new(KEYS_REMEMBERED),
             tokens: quick_cache::sync::Cache::new(TOKENS_REMEMBERED),
+            grants: quick_cache::sync::Cache::with_weighter(GRANTS_EXPECTED, GRANTS_BYTES, ByBytes),
             epoch: AtomicU64::new(0),
+            writing: Mutex::new(()),
         }
     }
 
@@ -58,21 +112,48 @@ impl Cache {
     }
 
     pub(crate) fn remember_key(&self, miss: Miss, digest: Digest, known: KnownKey) {
-        self.keys.insert(digest, known);
-        if self.is_stale(miss) {
-            self.keys.remove(&digest);
+        if let Some(_writing) = self.unless_stale(miss) {
+            self.keys.insert(digest, known);
         }
     }
 
     pub(crate) fn remember_token(&self, miss: Miss, digest: Digest, known: KnownToken) {
-        self.tokens.insert(digest, known);
-        if self.is_stale(miss) {
-            self.tokens.remove(&digest);
+        if let Some(_writing) = self.unless_stale(miss) {
+            self.tokens.insert(digest, known);
         }
     }
 
-    fn is_stale(&self, miss: Miss) -> bool {
-        self.epoch.load(Ordering::SeqCst) != miss.0
+    pub(crate) fn grant(&self, id: &GrantId) -> Result<Arc<KnownGrant>, Miss> {
+        let miss = Miss(self.epoch.load(Ordering::SeqCst));
+        self.grants.get(id).ok_or(miss)
+    }
+
+    pub(crate) fn remember_grant(&self, miss: Miss, grant: Grant) -> Arc<KnownGrant> {
+        let id = grant.id;
+        let known = Arc::new(KnownGrant {
+            grant,
+            rendered: OnceLock::new(),
+        });
+        if let Some(_writing) = self.unless_stale(miss) {
+            self.grants.insert(id, Arc::clone(&known));
+        }
+        known
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to remember what was read after `miss`, unless something was forgotten since.
+    fn unless_stale(&self, miss: Miss) -> Option<MutexGuard<'_, ()>> {
+        let writing = self.lock();
+        (self.epoch.load(Ordering::SeqCst) == miss.0).then_some(writing)
+    }
+
+    fn forgetting(&self) -> MutexGuard<'_, ()> {
+        let writing = self.lock();
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        writing
     }
 
     /// Drops what `change` makes stale. Revocations are rare, so they clear a whole table rather than
@@ -81,26 +162,78 @@ impl Cache {
         match (change.entity, change.action) {
             (Entity::ApiKey | Entity::Application, Action::Created) => {}
             (Entity::ApiKey | Entity::Application, _) => self.clear_keys(),
-            (Entity::TokenFamily, Action::Revoked) | (Entity::Grant, Action::Deleted) => {
-                self.clear_tokens();
+            (Entity::TokenFamily, Action::Revoked) => self.clear_tokens(),
+            (Entity::Grant, Action::Created) => {}
+            (Entity::Grant, action) => {
+                self.forget_grant(&change.entity_id);
+                if action == Action::Deleted {
+                    self.clear_tokens();
+                }
             }
+            // Grants stand on them, and are not told one by one.
+            (Entity::Credential | Entity::Connector, Action::Deleted) => self.clear_grants(),
             _ => {}
         }
     }
 
     fn clear_keys(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let _writing = self.forgetting();
         self.keys.clear();
     }
 
     fn clear_tokens(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let _writing = self.forgetting();
         self.tokens.clear();
+    }
+
+    fn forget_grant(&self, id: &str) {
+        let _writing = self.forgetting();
+        match id.parse::<GrantId>() {
+            Ok(id) => drop(self.grants.remove(&id)),
+            Err(_) => self.grants.clear(),
+        }
+    }
+
+    pub(crate) fn clear_grants(&self) {
+        let _writing = self.forgetting();
+        self.grants.clear();
     }
 
     /// Drops everything: what other processes changed is unknown.
     pub(crate) fn forget_all(&self) {
         self.clear_keys();
         self.clear_tokens();
+        self.clear_grants();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::Caller;
+    use keyway_core::ids::ApiKeyId;
+
+    fn known() -> KnownKey {
+        let application_id = ApplicationId::from_u128(1);
+        let caller = Caller {
+            application_id,
+            key_id: ApiKeyId::from_u128(2),
+        };
+        KnownKey {
+            caller,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_a_forgetting_is_not_remembered_after_it() {
+        let (cache, digest) = (Cache::new(), Digest([1; 32]));
+        let miss = cache.key(&digest).unwrap_err();
+        cache.clear_keys();
+        cache.remember_key(miss, digest, known());
+        assert!(cache.key(&digest).is_err());
+        let fresh = cache.key(&digest).unwrap_err();
+        cache.remember_key(fresh, digest, known());
+        assert!(cache.key(&digest).is_ok());
     }
 }

@@ -77,6 +77,34 @@ impl Engine {
         }
     }
 
+    /// Whoever `text` proves, if that is remembered: no database, no waiting.
+    #[must_use]
+    pub fn known_principal(&self, text: &str) -> Option<Principal> {
+        let now = self.now();
+        if looks_like(BearerKind::ApiKey, text) {
+            let digest = self.vault().digest(DigestKind::ApiKey, text.as_bytes());
+            let known = self.inner.cache.key(&digest).ok()?;
+            let live = known.expires_at.is_none_or(|end| now < end);
+            return live.then_some(Principal::Key(known.caller));
+        }
+        if !looks_like(BearerKind::AccessToken, text) {
+            return None;
+        }
+        let digest = self
+            .vault()
+            .digest(DigestKind::AccessToken, text.as_bytes());
+        let known = self.inner.cache.token(&digest).ok()?;
+        let KnownToken {
+            application_id,
+            grant_id,
+            expires_at,
+        } = known;
+        (now < expires_at).then_some(Principal::Token(Bearer {
+            application_id,
+            grant_id,
+        }))
+    }
+
     async fn look_up_key(&self, digest: Digest, miss: Miss) -> Result<KnownKey, Error> {
         let found = self
             .store()

@@ -1,6 +1,7 @@
 //! Grants: read, adjusted and ended by their application.
 
 use crate::applications::changed_meanwhile;
+use crate::cache::KnownGrant;
 use crate::caller::{Caller, Principal};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
@@ -8,12 +9,13 @@ use crate::transfer::{grant_change, grant_conflict};
 use keyway_core::change::Action;
 use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantLocator};
-use keyway_core::ids::ApplicationId;
+use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::page::Page;
 use keyway_core::scope::Scopes;
 use keyway_core::token_set::{TokenSet, TokenSetState};
 use keyway_store::{GrantFilter, Session};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What to change of a grant. Absent members keep their values.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +74,45 @@ impl Engine {
             Principal::Token(bearer) if bearer.grant_id != grant.id => Err(grant_missing()),
             _ => Ok(grant),
         }
+    }
+
+    /// A grant by id that is remembered, if the caller may read it: no database, no waiting.
+    #[must_use]
+    pub fn known_grant(&self, principal: &Principal, id: GrantId) -> Option<Arc<KnownGrant>> {
+        let known = self.inner.cache.grant(&id).ok()?;
+        let own = match principal {
+            Principal::Token(bearer) => bearer.grant_id == id,
+            Principal::Key(_) => true,
+        };
+        (own && known.grant.application_id == principal.application_id()).then_some(known)
+    }
+
+    /// One grant, remembered for the next time.
+    ///
+    /// # Errors
+    /// As [`Engine::grant`].
+    pub async fn shared_grant(
+        &self,
+        principal: &Principal,
+        locator: GrantLocator,
+    ) -> Result<Arc<KnownGrant>, Error> {
+        let id = match (&locator, principal) {
+            (GrantLocator::Id(id), _) => Some(*id),
+            (GrantLocator::Me, Principal::Token(bearer)) => Some(bearer.grant_id),
+            _ => None,
+        };
+        if let Some(known) = id.and_then(|id| self.known_grant(principal, id)) {
+            return Ok(known);
+        }
+        let before = id.and_then(|id| self.inner.cache.grant(&id).err());
+        let grant = self.grant(principal, locator).await?;
+        Ok(match before {
+            Some(miss) => self.inner.cache.remember_grant(miss, grant),
+            None => Arc::new(KnownGrant {
+                grant,
+                rendered: std::sync::OnceLock::new(),
+            }),
+        })
     }
 
     async fn find_grant(

@@ -32,6 +32,7 @@ pub mod tokens;
 mod transfer;
 pub mod unlock;
 
+pub use cache::KnownGrant;
 pub use caller::{Bearer, Caller, Principal};
 pub use engine::{AllowedApplications, Engine, Parts, Settings, SharedApp};
 pub use error::{Error, ErrorKind, OAuthError};

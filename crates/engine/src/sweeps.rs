@@ -37,7 +37,8 @@ impl Engine {
         self.revoke_rested().await?;
         self.sweep_signing_keys().await?;
         let now = self.now();
-        self.store()
+        let swept = self
+            .store()
             .write(move |s| {
                 Box::pin(async move {
                     s.sweep_sign_ins(now.plus_secs(-SIGN_IN_KEPT_SECS), BATCH)
@@ -48,6 +49,9 @@ impl Engine {
                 })
             })
             .await?;
+        if swept > 0 {
+            self.inner.cache.clear_grants();
+        }
         Ok(())
     }
 }
