@@ -23,6 +23,8 @@ pub mod pkce;
 pub mod provider;
 pub mod reauth;
 pub mod redirect_uri;
+pub mod refresh;
+pub mod refusal;
 pub mod scope;
 pub mod sealed;
 pub mod sign_in;

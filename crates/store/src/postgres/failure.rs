@@ -39,7 +39,7 @@ const OUTAGES: [&str; 6] = ["08", "28", "3D", "53", "57", "58"];
 fn of_driver(error: &Error) -> StoreError {
     let source = std::error::Error::source(error);
     match source.and_then(|source| source.downcast_ref::<std::io::Error>()) {
-        Some(io) => StoreError::down(format!("no connection to PostgreSQL: {}", io.kind())),
+        Some(io) => StoreError::down(format!("no connection to PostgreSQL: {io}")),
         None if source.is_none() => StoreError::down("no connection to PostgreSQL"),
         None => StoreError::bug("the PostgreSQL driver was used wrongly"),
     }

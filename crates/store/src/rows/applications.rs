@@ -24,7 +24,7 @@ statements! { "applications";
     UPDATE = "UPDATE applications SET organization_id = $3, name = $4, region = $5, environment = $6,
         profile = $7, additional = $8, blocked = $9, updated_at = $10, version = version + 1
         WHERE id = $1 AND version = $2";
-    COUNT = "SELECT count(*) FROM (SELECT id FROM applications LIMIT 1) AS found";
+    ANY = "SELECT id FROM applications LIMIT 1";
 }
 
 fn application(row: &mut Row) -> Result<Application, StoreError> {
@@ -117,6 +117,6 @@ impl Session<'_> {
 
     /// Whether there is any application.
     pub(crate) async fn has_applications(&mut self) -> Result<bool, StoreError> {
-        Ok(self.number(&COUNT, &[]).await? > 0)
+        Ok(!self.fetch(&ANY, &[]).await?.is_empty())
     }
 }

@@ -12,7 +12,7 @@ statements! { "vault_keys";
         VALUES ($1, $2, $3, $4, $5, $6)";
     LIST = "SELECT term, purpose, wrapped, state, master_fingerprint, created_at FROM vault_keys
         ORDER BY purpose, term";
-    COUNT = "SELECT count(*) FROM (SELECT term FROM vault_keys LIMIT 1) AS found";
+    ANY = "SELECT term FROM vault_keys LIMIT 1";
 }
 
 fn key(row: &mut Row) -> Result<KeyRow, StoreError> {
@@ -57,6 +57,7 @@ impl Session<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn is_empty_database(&mut self) -> Result<bool, StoreError> {
-        Ok(self.number(&COUNT, &[]).await? == 0 && !self.has_applications().await?)
+        let has_keys = !self.fetch(&ANY, &[]).await?.is_empty();
+        Ok(!has_keys && !self.has_applications().await?)
     }
 }

@@ -1,8 +1,13 @@
 //! What holds of every statement.
 
 use crate::{Db, on_both};
-use keyway_store::testing::{statement_names, statement_texts, unpreparable_statements};
+use keyway_core::time::{ManualClock, UnixMillis};
+use keyway_store::DatabaseUrl;
+use keyway_store::testing::{
+    TestDatabase, statement_names, statement_texts, unpreparable_statements,
+};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 on_both! {
     every_statement_can_be_prepared,
@@ -28,7 +33,7 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "applications.BY_ID",
         "applications.LIST",
         "applications.UPDATE",
-        "applications.COUNT",
+        "applications.ANY",
         "api_keys.BY_DIGEST",
         "redirect_uris.ORIGIN",
         "sign_ins.BY_CODE",
@@ -56,4 +61,42 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         }
         assert!(sql.contains("application_id = $1"), "{name}: {sql}");
     }
+}
+
+/// SQLite's plans name what they scan. A whole-table scan is right only where the table is small.
+#[tokio::test]
+async fn no_statement_on_a_large_table_scans_it() {
+    const SMALL: [&str; 3] = ["signing_keys", "vault_keys", "schema_migrations"];
+    let database = TestDatabase::sqlite();
+    let clock = Arc::new(ManualClock::at(UnixMillis(1)));
+    let store = database.open(clock).await.unwrap();
+    store.migrate().await.unwrap();
+    let DatabaseUrl::Sqlite(path) = database.url() else {
+        panic!("not a file");
+    };
+    let connection = rusqlite::Connection::open(path).unwrap();
+    for (name, sql) in statement_texts() {
+        if SMALL.iter().any(|table| name.starts_with(table)) {
+            continue;
+        }
+        let plan = plan(&connection, sql);
+        let scans = |step: &String| step.starts_with("SCAN") && !step.contains("USING");
+        assert!(!plan.iter().any(scans), "{name}: {plan:#?}");
+        let sorts_all = name.starts_with("grants.ALL") || name.starts_with("credentials.CREATED");
+        let sorts = |step: &String| step.contains("TEMP B-TREE");
+        assert!(!(sorts_all && plan.iter().any(sorts)), "{name}: {plan:#?}");
+    }
+    store.close().await;
+}
+
+fn plan(connection: &rusqlite::Connection, sql: &str) -> Vec<String> {
+    let mut prepared = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap();
+    let mut rows = prepared.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        steps.push(row.get::<_, String>(3).unwrap());
+    }
+    steps
 }

@@ -245,3 +245,19 @@ async fn a_write_survives_the_loss_of_whoever_asked_for_it() {
     put!(db, |s| s.insert_application(&application(2)));
     assert!(is_stored(&db, 1).await);
 }
+
+#[tokio::test]
+async fn reads_and_writes_may_move_between_threads() {
+    fn sent<F: Future + Send>(future: F) -> F {
+        future
+    }
+    let db = sqlite().await;
+    let write = db.store.write::<_, StoreError, _>(|s| {
+        Box::pin(async move { s.insert_application(&application(1)).await })
+    });
+    sent(write).await.unwrap();
+    let read = db
+        .store
+        .read(|s| Box::pin(async move { s.application(tenant(1)).await }));
+    assert!(sent(read).await.unwrap().is_some());
+}

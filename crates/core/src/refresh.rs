@@ -1,0 +1,249 @@
+//! When to refresh, and how to go on after a refusal: pure schedules.
+
+use crate::provider::Provider;
+use crate::refusal::Blame;
+use crate::time::UnixMillis;
+
+/// How long one refresh call may take, in milliseconds.
+pub const CALL_LIMIT_MS: i64 = 60_000;
+/// How long a lease on a grant's refresh lasts, in milliseconds: longer than the call, so that nobody
+/// presents the same refresh token while a slow provider may still rotate it (rule 5).
+pub const LEASE_MS: i64 = 90_000;
+/// A token with less left than this is refreshed while it is still served, in milliseconds.
+pub const LEAD_MS: i64 = 5 * 60_000;
+/// Added to the lead at random, in milliseconds, so that tokens given together part.
+pub const LEAD_JITTER_MS: i64 = 60_000;
+/// A token with less left than this is not handed out any more, in milliseconds: it would end on the way.
+pub const MARGIN_MS: i64 = 5_000;
+/// First pause after a transient refusal, in milliseconds; doubles.
+const FIRST_PAUSE_MS: i64 = 1_000;
+/// Longest pause after transient refusals, in milliseconds.
+const LONGEST_PAUSE_MS: i64 = 5 * 60_000;
+/// Longest wait a provider's `Retry-After` is honoured for, in milliseconds.
+const RETRY_AFTER_MAX_MS: i64 = 60 * 60_000;
+const DAY_MS: i64 = 24 * 60 * 60_000;
+
+/// How long a provider keeps a refresh token that nobody uses, in milliseconds; `None` where no end is
+/// known.
+#[must_use]
+pub const fn inactivity_limit_ms(provider: Provider) -> Option<i64> {
+    match provider {
+        // Six months by Google's documentation.
+        Provider::Google => Some(180 * DAY_MS),
+        // 90 days by Microsoft's; Zoom's older page says years, newer ones 90 days.
+        Provider::Microsoft | Provider::Zoom => Some(90 * DAY_MS),
+        _ => None,
+    }
+}
+
+/// When a grant nobody uses must next be refreshed to stay alive: a third of the provider's limit, so
+/// that two whole attempts may fail. `jitter` in 0..=1000 spreads grants made together over a tenth.
+#[must_use]
+pub fn keep_alive_at(provider: Provider, now: UnixMillis, jitter: u16) -> Option<UnixMillis> {
+    let third = inactivity_limit_ms(provider)? / 3;
+    let spread = third / 10 * i64::from(jitter.min(1000)) / 1000;
+    Some(now.plus_ms(third - spread))
+}
+
+/// What to do about a token that ends at `expires_at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Serve it.
+    Fresh,
+    /// Serve it, and refresh it meanwhile.
+    Ageing,
+    /// It cannot be served any more.
+    Stale,
+}
+
+/// Judges a token. `jitter` in 0..=1000 is the grant's own share of [`LEAD_JITTER_MS`].
+#[must_use]
+pub fn freshness(expires_at: UnixMillis, now: UnixMillis, jitter: u16) -> Freshness {
+    let left = expires_at.0.saturating_sub(now.0);
+    let lead = LEAD_MS + LEAD_JITTER_MS * i64::from(jitter.min(1000)) / 1000;
+    match left {
+        left if left <= MARGIN_MS => Freshness::Stale,
+        left if left <= lead => Freshness::Ageing,
+        _ => Freshness::Fresh,
+    }
+}
+
+/// When to try again after the `failures`-th refusal in a row (counted from 1). A provider's own
+/// `Retry-After` counts if it is longer; `jitter` in 0..=1000 takes off up to half, so that grants
+/// refused together part.
+#[must_use]
+pub fn retry_at(
+    now: UnixMillis,
+    failures: i64,
+    retry_after_secs: Option<i64>,
+    jitter: u16,
+) -> UnixMillis {
+    let doublings = u32::try_from(failures.clamp(1, 20) - 1).unwrap_or(0);
+    let pause = FIRST_PAUSE_MS
+        .saturating_mul(1_i64 << doublings)
+        .min(LONGEST_PAUSE_MS);
+    let jittered = pause - pause / 2 * i64::from(jitter.min(1000)) / 1000;
+    let asked = retry_after_secs
+        .unwrap_or(0)
+        .saturating_mul(1000)
+        .clamp(0, RETRY_AFTER_MAX_MS);
+    now.plus_ms(jittered.max(asked))
+}
+
+/// What a refusal does to the grant's own schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterRefusal {
+    /// The grant becomes invalid; nothing is tried until somebody signs in.
+    End,
+    /// The grant waits for its credential; the credential's breaker decides when.
+    AwaitCredential,
+    /// Tried again then.
+    RetryAt(UnixMillis),
+}
+
+/// Decides what follows from a refusal.
+#[must_use]
+pub fn after_refusal(
+    blame: Blame,
+    now: UnixMillis,
+    failures: i64,
+    retry_after_secs: Option<i64>,
+    jitter: u16,
+) -> AfterRefusal {
+    match blame {
+        Blame::User | Blame::TenantAdmin => AfterRefusal::End,
+        Blame::Credential => AfterRefusal::AwaitCredential,
+        Blame::Transient => {
+            AfterRefusal::RetryAt(retry_at(now, failures, retry_after_secs, jitter))
+        }
+        // Neither mends itself soon; a slow retry shows when somebody has mended it.
+        Blame::OtherClient | Blame::Ours => {
+            AfterRefusal::RetryAt(retry_at(now, failures.max(8), retry_after_secs, jitter))
+        }
+    }
+}
+
+/// How often a broken credential is tried while calls arrive, in milliseconds.
+pub const BREAKER_PROBE_MS: i64 = 5_000;
+
+/// A credential's breaker: open while the provider refuses the client itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breaker {
+    /// Since when it is open, and when the last probe went through.
+    open: Option<UnixMillis>,
+}
+
+impl Breaker {
+    /// Whether a call may go to the provider now. While open, one may every few seconds: it shows
+    /// whether the credential has been mended.
+    pub fn admits(&mut self, now: UnixMillis) -> bool {
+        match self.open {
+            None => true,
+            Some(last) if now >= last.plus_ms(BREAKER_PROBE_MS) => {
+                self.open = Some(now);
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// The provider refused the client.
+    pub fn trip(&mut self, now: UnixMillis) {
+        self.open.get_or_insert(now);
+    }
+
+    /// The provider accepted the client.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Whether it is open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000_000);
+
+    #[test]
+    fn rule_11_a_token_is_served_until_its_last_seconds_and_refreshed_before() {
+        let judged = |left_ms| freshness(NOW.plus_ms(left_ms), NOW, 0);
+        assert_eq!(judged(LEAD_MS + 1), Freshness::Fresh);
+        assert_eq!(judged(LEAD_MS), Freshness::Ageing);
+        assert_eq!(judged(MARGIN_MS + 1), Freshness::Ageing);
+        assert_eq!(judged(MARGIN_MS), Freshness::Stale);
+        assert_eq!(judged(-1), Freshness::Stale);
+        assert_eq!(
+            freshness(NOW.plus_ms(LEAD_MS + LEAD_JITTER_MS), NOW, 1000),
+            Freshness::Ageing
+        );
+    }
+
+    #[test]
+    fn rule_05_a_lease_outlives_the_call_it_covers() {
+        const { assert!(LEASE_MS > CALL_LIMIT_MS) };
+    }
+
+    #[test]
+    fn pauses_double_to_a_bound_and_a_longer_retry_after_counts() {
+        let pause = |failures| retry_at(NOW, failures, None, 0).0 - NOW.0;
+        assert_eq!(
+            [pause(0), pause(1), pause(2), pause(3)],
+            [1000, 1000, 2000, 4000]
+        );
+        assert_eq!(pause(i64::MAX), LONGEST_PAUSE_MS);
+        assert_eq!(retry_at(NOW, 1, Some(30), 0), NOW.plus_secs(30));
+        assert_eq!(
+            retry_at(NOW, 1, Some(i64::MAX), 0),
+            NOW.plus_ms(RETRY_AFTER_MAX_MS)
+        );
+        assert_eq!(retry_at(NOW, 1, Some(-5), 1000).0 - NOW.0, 500);
+    }
+
+    #[test]
+    fn grants_nobody_uses_are_kept_alive_well_before_the_limit() {
+        for provider in Provider::ALL {
+            let Some(limit) = inactivity_limit_ms(provider) else {
+                continue;
+            };
+            for jitter in [0, 500, 1000, u16::MAX] {
+                let at = keep_alive_at(provider, NOW, jitter).unwrap();
+                assert!(
+                    at.0 - NOW.0 <= limit / 3 && at.0 - NOW.0 >= limit / 4,
+                    "{provider}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rule_06_only_user_and_administrator_end_a_grant() {
+        let after = |blame| after_refusal(blame, NOW, 1, None, 0);
+        assert_eq!(after(Blame::User), AfterRefusal::End);
+        assert_eq!(after(Blame::TenantAdmin), AfterRefusal::End);
+        assert_eq!(after(Blame::Credential), AfterRefusal::AwaitCredential);
+        assert_eq!(
+            after(Blame::Transient),
+            AfterRefusal::RetryAt(NOW.plus_ms(1000))
+        );
+        assert!(matches!(after(Blame::Ours), AfterRefusal::RetryAt(at) if at.0 > NOW.0 + 60_000));
+    }
+
+    #[test]
+    fn rule_06_an_open_breaker_lets_one_call_through_every_few_seconds() {
+        let mut breaker = Breaker::default();
+        assert!(breaker.admits(NOW) && breaker.admits(NOW));
+        breaker.trip(NOW);
+        assert!(!breaker.admits(NOW.plus_ms(BREAKER_PROBE_MS - 1)));
+        let later = NOW.plus_ms(BREAKER_PROBE_MS);
+        assert!(breaker.admits(later));
+        assert!(!breaker.admits(later));
+        breaker.close();
+        assert!(breaker.admits(later) && !breaker.is_open());
+    }
+}

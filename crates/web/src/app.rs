@@ -1,0 +1,24 @@
+//! What every handler has at hand.
+
+use crate::hosted::Pages;
+use crate::options::WebOptions;
+use keyway_engine::Engine;
+use std::sync::Arc;
+
+/// The router's state; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) options: Arc<WebOptions>,
+    pub(crate) pages: Arc<Pages>,
+}
+
+impl App {
+    pub(crate) fn new(engine: Engine, options: WebOptions) -> Self {
+        Self {
+            engine,
+            options: Arc::new(options),
+            pages: Arc::new(Pages::new()),
+        }
+    }
+}

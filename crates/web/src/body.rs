@@ -1,0 +1,219 @@
+//! Request bodies: bounded, of a known content type, and read into plain values.
+
+use crate::app::App;
+use crate::errors::Failure;
+use crate::query::Query;
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use keyway_engine::error::ErrorKind;
+use serde_json::{Map, Value};
+
+/// What a Content-Type header says, as far as anyone here asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    Unsaid,
+    Json,
+    Form,
+    Other,
+}
+
+impl Media {
+    /// Parameters such as `charset` are ignored: JSON is UTF-8 by definition (RFC 8259, 8.1).
+    fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(CONTENT_TYPE) else {
+            return Self::Unsaid;
+        };
+        let text = value.to_str().unwrap_or("?");
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "" => Self::Unsaid,
+            "application/json" => Self::Json,
+            "application/x-www-form-urlencoded" => Self::Form,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A JSON object. An empty body is an empty object: some clients send none where all members are optional.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
+
+/// Named texts from a JSON object or a form, as the OAuth endpoints take both.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// The text under `name`; of several the last, and none if it is empty (RFC 6749, 3.2).
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().rposition(|(key, _)| key == name)?;
+        Some(self.0.swap_remove(at).1).filter(|value| !value.is_empty())
+    }
+}
+
+async fn read(request: Request, limit_bytes: usize) -> Result<Bytes, Failure> {
+    let body = Limited::new(request.into_body(), limit_bytes);
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::with_status(
+            413,
+            ErrorKind::InvalidPayload,
+            format!("The body is longer than {limit_bytes} bytes."),
+        )),
+        Err(_) => Err(Failure::payload("The body ended early.")),
+    }
+}
+
+fn unsupported(expected: &str) -> Failure {
+    Failure::with_status(
+        415,
+        ErrorKind::InvalidPayload,
+        format!("Content-Type must be {expected}."),
+    )
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, member)| name.contains('\0') || has_nul(member)),
+        _ => false,
+    }
+}
+
+/// Where JSON stopped making sense; never what it held.
+fn unparsable(error: &serde_json::Error) -> Failure {
+    Failure::payload(format!(
+        "Invalid JSON payload format. (line {}, column {})",
+        error.line(),
+        error.column()
+    ))
+}
+
+fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Failure> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|error| unparsable(&error))?;
+    if has_nul(&value) {
+        return Err(Failure::payload("Texts must not contain NUL characters."));
+    }
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(Failure::payload("The body must be a JSON object.")),
+    }
+}
+
+/// Members that are texts. Null counts as absent; what is neither is refused by name.
+fn texts(members: Map<String, Value>) -> Result<Params, Failure> {
+    let mut texts = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        match value {
+            Value::String(text) => texts.push((name, text)),
+            Value::Null => {}
+            _ => return Err(Failure::oauth_request(format!("{name} must be a string"))),
+        }
+    }
+    Ok(Params(texts))
+}
+
+fn parse_params(media: Media, body: &[u8]) -> Result<Params, Failure> {
+    let looks_like_json = body.trim_ascii_start().first() == Some(&b'{');
+    match media {
+        Media::Json => texts(parse_object(body)?),
+        Media::Unsaid if looks_like_json => texts(parse_object(body)?),
+        Media::Form | Media::Unsaid => Ok(Params(Query::parse(body)?.pairs().to_vec())),
+        Media::Other if body.is_empty() => Ok(Params::default()),
+        Media::Other => Err(unsupported(
+            "application/json or application/x-www-form-urlencoded",
+        )),
+    }
+}
+
+impl FromRequest<App> for JsonObject {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let media = Media::of(request.headers());
+        let body = read(request, app.options.body_limit_bytes).await?;
+        match media {
+            Media::Json | Media::Unsaid => parse_object(&body).map(Self),
+            Media::Form | Media::Other if body.is_empty() => Ok(Self::default()),
+            Media::Form | Media::Other => Err(unsupported("application/json")),
+        }
+    }
+}
+
+impl FromRequest<App> for Params {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let media = Media::of(request.headers());
+        let body = read(request, app.options.body_limit_bytes).await?;
+        parse_params(media, &body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn media(value: &'static str) -> Media {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+        Media::of(&headers)
+    }
+
+    #[test]
+    fn content_types_are_read_without_case_and_parameters() {
+        assert_eq!(media("Application/JSON; charset=utf-8"), Media::Json);
+        assert_eq!(media("application/x-www-form-urlencoded"), Media::Form);
+        assert_eq!(media("text/plain"), Media::Other);
+        assert_eq!(Media::of(&HeaderMap::new()), Media::Unsaid);
+    }
+
+    #[test]
+    fn an_empty_body_is_an_empty_object_and_anything_else_must_be_one() {
+        assert!(parse_object(b" \n").unwrap().is_empty());
+        assert_eq!(parse_object(b"{\"a\":1,\"a\":2}").unwrap()["a"], 2);
+        for (bad, words) in [
+            (&b"[1]"[..], "must be a JSON object"),
+            (b"{\"a\":", "line 1, column 5"),
+            (b"{\"a\":\"\\u0000\"}", "NUL"),
+            (b"\xff", "Invalid JSON"),
+        ] {
+            let failure = parse_object(bad).unwrap_err();
+            assert_eq!(failure.wire_type(), "api.invalid_request_payload");
+            assert!(failure.message().contains(words), "{}", failure.message());
+        }
+    }
+
+    #[test]
+    fn parse_failures_never_repeat_the_body() {
+        let failure = parse_object(b"{\"client_secret\": s3cret}").unwrap_err();
+        assert!(!failure.message().contains("s3cret"));
+    }
+
+    #[test]
+    fn token_parameters_come_as_json_or_as_a_form() {
+        for (media, body) in [
+            (Media::Json, &b"{\"code\":\"x y\",\"scope\":null}"[..]),
+            (Media::Unsaid, b" {\"code\":\"x y\"}"),
+            (Media::Form, b"code=x+y&scope="),
+            (Media::Unsaid, b"code=x%20y"),
+        ] {
+            let mut params = parse_params(media, body).unwrap();
+            assert_eq!(params.take("code").as_deref(), Some("x y"), "{body:?}");
+            assert_eq!(params.take("scope"), None);
+        }
+        let failure = parse_params(Media::Json, b"{\"code\":1}").unwrap_err();
+        assert_eq!(failure.message(), "code must be a string");
+        let failure = parse_params(Media::Other, b"x").unwrap_err();
+        assert_eq!(failure.status().as_u16(), 415);
+    }
+}

@@ -1,0 +1,61 @@
+//! Query strings and forms: pairs of text, decoded once.
+
+use crate::errors::Failure;
+
+/// Decoded pairs in the order they came. Of equal names the last counts, and an empty value counts as
+/// absent (RFC 6749, 3.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Decodes `name=value&…`; `+` and `%20` are both spaces.
+    ///
+    /// # Errors
+    /// If a value holds a NUL, which no database column takes.
+    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Failure> {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(encoded).into_owned().collect();
+        match pairs.iter().find(|(_, value)| value.contains('\0')) {
+            Some((name, _)) => Err(Failure::query(format!("{name} must not contain NUL"))),
+            None => Ok(Self(pairs)),
+        }
+    }
+
+    /// The value of `name`, if there is one and it is not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().rev().filter(|(key, _)| key == name);
+        values
+            .next()
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// As [`Self::get`], owned.
+    pub(crate) fn owned(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+
+    /// All pairs.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_counts_and_empty_ones_do_not() {
+        let query = Query::parse(b"a=1&a=2&b=&c=x+y%20z&d=http%3A//x/cb").unwrap();
+        assert_eq!(query.get("a"), Some("2"));
+        assert_eq!(query.get("b"), None);
+        assert_eq!(query.get("c"), Some("x y z"));
+        assert_eq!(query.get("d"), Some("http://x/cb"));
+    }
+
+    #[test]
+    fn a_nul_is_refused_by_name() {
+        let failure = Query::parse(b"email=a%00b").unwrap_err();
+        assert_eq!(failure.message(), "email must not contain NUL");
+    }
+}

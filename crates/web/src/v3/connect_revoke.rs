@@ -1,0 +1,12 @@
+//! Revocation of Keyway's own tokens (RFC 7009, with the token in the query).
+
+use crate::body::Params;
+use crate::call::Call;
+use crate::envelope::Answer;
+
+/// `POST /v3/connect/revoke`. The grant and the provider's tokens stay as they are.
+pub(crate) async fn revoke(call: Call, mut given: Params) -> Answer {
+    let token = call.query.owned("token").or_else(|| given.take("token"));
+    call.app.engine.revoke(token.as_deref()).await?;
+    call.answer.gone()
+}
