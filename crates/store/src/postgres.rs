@@ -1,5 +1,6 @@
 //! PostgreSQL: a pool of connections, one transaction a job.
 
+mod connect;
 mod failure;
 pub(crate) mod statement;
 pub(crate) mod target;
@@ -9,6 +10,7 @@ use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::store::ChangeMarker;
+use connect::OnRuntime;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
@@ -18,6 +20,7 @@ use keyway_core::time::Clock;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use target::Target;
+use tokio::runtime::Handle;
 use tokio_postgres::IsolationLevel;
 
 /// Connections of one process. PostgreSQL's own default limit is 100 for all.
@@ -50,6 +53,10 @@ fn pool_error(error: PoolError) -> StoreError {
 
 fn pool(target: Target) -> Result<Pool, StoreError> {
     let tls = tls::connector(target.verification)?;
+    let on_runtime = OnRuntime {
+        runtime: Handle::current(),
+        tls,
+    };
     let settings = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
@@ -58,7 +65,7 @@ fn pool(target: Target) -> Result<Pool, StoreError> {
         create: Some(WAIT_MAX),
         recycle: Some(WAIT_MAX),
     };
-    Pool::builder(Manager::from_config(target.config, tls, settings))
+    Pool::builder(Manager::from_connect(target.config, on_runtime, settings))
         .max_size(CONNECTIONS_MAX)
         .runtime(Runtime::Tokio1)
         .timeouts(timeouts)
@@ -67,7 +74,7 @@ fn pool(target: Target) -> Result<Pool, StoreError> {
 }
 
 impl Postgres {
-    /// Connects once, to know that it can.
+    /// Connects once, to know that it can. Connections live on the runtime this is called on.
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
         let target = Target::parse(url).map_err(|error| StoreError::bug(error.to_string()))?;
         let postgres = Self {

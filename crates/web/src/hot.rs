@@ -8,7 +8,7 @@ use crate::layers::REQUEST_ID_HEADER;
 use crate::v3::wire::grant::GrantView;
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use keyway_core::ids::GrantId;
 use keyway_engine::{Engine, KnownGrant, Principal};
@@ -57,6 +57,7 @@ fn answer(engine: &Engine, data: &Bytes) -> Option<Response<Body>> {
     let mut response = Response::new(Body::from(body.freeze()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REQUEST_ID_HEADER, HeaderValue::from_str(&request_id).ok()?);
     Some(response)

@@ -20,6 +20,7 @@ mod documents;
 mod envelope;
 pub mod errors;
 mod hosted;
+pub mod hot;
 pub mod layers;
 mod options;
 mod path;

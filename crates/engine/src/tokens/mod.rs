@@ -37,8 +37,6 @@ pub struct TokenParams {
     pub idp_claims: Option<String>,
     /// What `Authorization: Bearer` carries.
     pub bearer: Option<String>,
-    /// The browser's origin.
-    pub origin: Option<String>,
 }
 
 impl std::fmt::Debug for TokenParams {

@@ -4,7 +4,6 @@ use super::wire::token::TokenView;
 use crate::auth::bearer;
 use crate::body::Params;
 use crate::call::Call;
-use crate::cors::origin_of;
 use crate::envelope::Answer;
 use keyway_engine::tokens::TokenParams;
 
@@ -20,7 +19,6 @@ fn params(call: &Call, mut given: Params) -> TokenParams {
         grant_id: given.take("grant_id"),
         idp_claims: given.take("idp_claims"),
         bearer: bearer(&call.headers).map(str::to_owned),
-        origin: origin_of(&call.headers).map(str::to_owned),
     }
 }
 

@@ -17,15 +17,20 @@ pub(crate) async fn list(keyed: Keyed) -> Answer {
 
 /// `GET /v3/grants/me`: the grant of the access token.
 pub(crate) async fn me(proved: Proved) -> Answer {
-    let own = proved.engine.grant(&proved.principal, GrantLocator::Me);
-    proved.answer.single(&GrantView::from(&own.await?))
+    let own = proved
+        .engine
+        .shared_grant(&proved.principal, GrantLocator::Me);
+    proved.answer.single(&GrantView::from(&own.await?.grant))
 }
 
 /// `GET /v3/grants/{grant_id}`.
 pub(crate) async fn read(proved: Proved) -> Answer {
     let locator = proved.path.grant()?;
-    let grant = proved.engine.grant(&proved.principal, locator).await?;
-    proved.answer.single(&GrantView::from(&grant))
+    let known = proved
+        .engine
+        .shared_grant(&proved.principal, locator)
+        .await?;
+    proved.answer.single(&GrantView::from(&known.grant))
 }
 
 /// `PATCH /v3/grants/{grant_id}`.

@@ -1,0 +1,161 @@
+//! The configuration file: TOML in which every unknown field is an error.
+
+use super::{LogFormat, fields};
+use crate::failure::Failure;
+use anyhow::Context as _;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+
+/// The whole file. Every part may be missing.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FileConfig {
+    /// Listeners.
+    pub(crate) server: ServerTable,
+    /// Database and master key.
+    pub(crate) storage: StorageTable,
+    /// What is logged.
+    pub(crate) log: LogTable,
+    /// Endpoints, by provider.
+    pub(crate) providers: BTreeMap<String, ProviderTable>,
+    /// The operator's own provider applications, by provider.
+    pub(crate) shared_apps: BTreeMap<String, SharedAppTable>,
+    /// What may be called, and who is believed.
+    pub(crate) network: NetworkTable,
+    /// What applications may use.
+    pub(crate) limits: LimitsTable,
+}
+
+/// `[server]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerTable {
+    /// As `--listen`.
+    pub(crate) listen: Option<String>,
+    /// As `--admin-listen`.
+    pub(crate) admin_listen: Option<String>,
+    /// As `--public-url`.
+    pub(crate) public_url: Option<String>,
+    /// Threads that serve connections.
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Connections open at once.
+    pub(crate) max_connections: Option<NonZeroUsize>,
+}
+
+/// `[storage]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StorageTable {
+    /// As `--data-dir`.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As `--database`.
+    pub(crate) database: Option<String>,
+    /// As `--master-key-file`.
+    pub(crate) master_key_file: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogTable {
+    /// As `KEYWAY_LOG`.
+    pub(crate) level: Option<String>,
+    /// `text` or `json`.
+    pub(crate) format: Option<LogFormat>,
+}
+
+/// `[providers.X]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ProviderTable {
+    /// The `iss` of id_tokens.
+    pub(crate) issuer: Option<String>,
+    /// Where users sign in.
+    pub(crate) authorization_endpoint: Option<String>,
+    /// Where codes and refresh tokens are exchanged.
+    pub(crate) token_endpoint: Option<String>,
+    /// Where tokens are revoked.
+    pub(crate) revocation_endpoint: Option<String>,
+    /// Who the user is.
+    pub(crate) userinfo_endpoint: Option<String>,
+    /// The keys of id_tokens.
+    pub(crate) jwks_uri: Option<String>,
+    /// Microsoft's administrator consent.
+    pub(crate) admin_consent_endpoint: Option<String>,
+    /// Microsoft's administrator consent, version 1.
+    pub admin_consent_v1_endpoint: Option<String>,
+    /// Where calls on a user's behalf go.
+    pub(crate) api_base_url: Option<String>,
+}
+
+/// `[shared_apps.X]`. Not printable: it holds a secret.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SharedAppTable {
+    /// The client id at the provider.
+    pub(crate) client_id: Option<String>,
+    /// The client secret itself.
+    pub(crate) client_secret: Option<String>,
+    /// Or a file that holds it.
+    pub(crate) client_secret_file: Option<String>,
+    /// The ids of the applications that may use it, or `*`.
+    pub(crate) applications: Vec<String>,
+    /// The most it may ask for.
+    pub(crate) scopes: Vec<String>,
+}
+
+/// `[network]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NetworkTable {
+    /// Whether tenants may name hosts in private networks.
+    pub(crate) allow_private_addresses: bool,
+    /// The networks of reverse proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<String>,
+}
+
+/// `[limits]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsTable {
+    /// Per application.
+    pub(crate) requests_per_second: Option<NonZeroU32>,
+}
+
+impl FileConfig {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not understood, naming the field and line, never a value: one of
+    /// them may be a secret.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| {
+            let what = format!("the configuration file {} cannot be read", path.display());
+            Failure::bad_input(what)
+        })?;
+        Self::parse(&text).map_err(|failure| {
+            let (what, next) = failure;
+            Failure::bad_input(format!("{}: {what}", path.display()))
+                .next(next)
+                .into()
+        })
+    }
+
+    /// Understands the text of a file, or says what is wrong with it and what to do.
+    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+        let correct = "Correct that line; docs/configuration.md lists every field.".to_owned();
+        let told = |error: &toml::de::Error| {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            format!("line {line}: {}", error.message())
+        };
+        let table: toml::Table = toml::from_str(text).map_err(|e| (told(&e), correct.clone()))?;
+        fields::refuse_unknown(&table)?;
+        toml::from_str(text).map_err(|e| (told(&e), correct))
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}

@@ -1,0 +1,139 @@
+//! Accepting connections and speaking HTTP on them.
+
+use super::lane::Lane;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a connection may stay silent before a request, and how long the head of one may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest head of a request, in bytes. Sign-ins bring cookies with them.
+const HEAD_LIMIT_BYTES: usize = 64 * 1024;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 100;
+/// Requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 200;
+/// How often an HTTP/2 peer is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long accepting rests when the system has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections for one thread and serves them on that thread's runtime.
+pub(super) struct Acceptor {
+    lane: Arc<Lane>,
+    connections: Arc<Semaphore>,
+    stop: CancellationToken,
+    http: Builder<TokioExecutor>,
+}
+
+impl Acceptor {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        connections: Arc<Semaphore>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            lane,
+            connections,
+            stop,
+            http: http(),
+        }
+    }
+
+    /// Accepts until it is asked to stop, then waits for the requests under way.
+    pub(super) async fn run(&self, socket: std::net::TcpListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(socket)?;
+        let graceful = GracefulShutdown::new();
+        let tracker = TaskTracker::new();
+        while let Some((stream, peer, permit)) = self.accept(&listener).await {
+            tracker.spawn(self.serve(stream, peer, permit, &graceful));
+        }
+        drop(listener);
+        graceful.shutdown().await;
+        tracker.close();
+        tracker.wait().await;
+        Ok(())
+    }
+
+    /// The next connection, once there may be one more. `None` when asked to stop.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let next = async {
+            let permit = self.connections.clone().acquire_owned().await.ok()?;
+            loop {
+                match listener.accept().await {
+                    Ok((stream, peer)) => return Some((stream, peer, permit)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection was not accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            accepted = next => accepted,
+        }
+    }
+
+    /// Serves one connection to its end.
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // Answers are written whole; waiting to fill a packet would only delay them.
+        drop(stream.set_nodelay(true));
+        let lane = self.lane.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let lane = lane.clone();
+            async move { Ok::<_, Infallible>(lane.route(peer, request).await) }
+        });
+        let connection = self
+            .http
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = graceful.watch(connection);
+        async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection broke off");
+            }
+            drop(permit);
+        }
+    }
+}
+
+fn http() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_LIMIT_BYTES)
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_LIMIT_BYTES).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL);
+    builder
+}

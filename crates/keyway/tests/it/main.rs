@@ -1,0 +1,36 @@
+//! The program from outside: real processes, real signals, both databases.
+
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod site;
+
+/// One test for each database.
+#[cfg(test)]
+macro_rules! on_both {
+    ($($name:ident)+) => {$(
+        mod $name {
+            #[test]
+            fn on_sqlite() {
+                run(keyway_store::Backend::Sqlite);
+            }
+
+            #[test]
+            fn on_postgres() {
+                run(keyway_store::Backend::Postgres);
+            }
+
+            fn run(backend: keyway_store::Backend) {
+                if let Some(site) = crate::site::Site::on(backend) {
+                    super::$name(&site);
+                }
+            }
+        }
+    )+};
+}
+#[cfg(test)]
+pub(crate) use on_both;
