@@ -288,6 +288,8 @@ pub struct ProviderError {
     pub codes: Vec<i64>,
     /// The HTTP status.
     pub status: u16,
+    /// `Retry-After`, in seconds, where the provider asks for patience.
+    pub retry_after_secs: Option<i64>,
 }
 
 /// What a token endpoint answered.
@@ -409,6 +411,7 @@ fn read_error(status: u16, raw: RawError) -> Option<ProviderError> {
             .map(|text| clean(&text, 100)),
         codes: raw.error_codes.into_iter().take(16).collect(),
         status,
+        retry_after_secs: None,
     })
 }
 

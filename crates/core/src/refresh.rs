@@ -147,6 +147,13 @@ impl Breaker {
         }
     }
 
+    /// Whether a call would be turned away now. Asking takes nobody's turn.
+    #[must_use]
+    pub fn turns_away(&self, now: UnixMillis) -> bool {
+        self.open
+            .is_some_and(|last| now < last.plus_ms(BREAKER_PROBE_MS))
+    }
+
     /// The provider refused the client.
     pub fn trip(&mut self, now: UnixMillis) {
         self.open.get_or_insert(now);
@@ -239,6 +246,7 @@ mod tests {
         let mut breaker = Breaker::default();
         assert!(breaker.admits(NOW) && breaker.admits(NOW));
         breaker.trip(NOW);
+        assert!(breaker.turns_away(NOW.plus_ms(BREAKER_PROBE_MS - 1)));
         assert!(!breaker.admits(NOW.plus_ms(BREAKER_PROBE_MS - 1)));
         let later = NOW.plus_ms(BREAKER_PROBE_MS);
         assert!(breaker.admits(later));

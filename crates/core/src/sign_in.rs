@@ -117,6 +117,8 @@ pub struct Outcome {
     pub scope: Scopes,
     /// The pending token set.
     pub token_set_id: TokenSetId,
+    /// The credential's client the tokens were issued to.
+    pub client_id: Option<String>,
 }
 
 /// Where a used sign-in stands.

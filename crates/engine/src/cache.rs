@@ -1,6 +1,7 @@
 //! What is remembered between requests: who a key or token belongs to, and grants. Bounded, and exact:
 //! an entry goes the moment this process changes what it says, and within a poll when another does.
 
+use crate::refresh::{OpenedToken, OpenedTokens, table};
 use bytes::Bytes;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::grant::Grant;
@@ -84,6 +85,7 @@ pub(crate) struct Cache {
     keys: quick_cache::sync::Cache<Digest, KnownKey>,
     tokens: quick_cache::sync::Cache<Digest, KnownToken>,
     grants: quick_cache::sync::Cache<GrantId, Arc<KnownGrant>, ByBytes>,
+    opened: OpenedTokens,
     /// Raised, under `writing`, by every forgetting.
     epoch: AtomicU64,
     /// Held while remembering or forgetting; hits take no lock.
@@ -96,6 +98,7 @@ impl Cache {
             keys: quick_cache::sync::Cache::new(KEYS_REMEMBERED),
             tokens: quick_cache::sync::Cache::new(TOKENS_REMEMBERED),
             grants: quick_cache::sync::Cache::with_weighter(GRANTS_EXPECTED, GRANTS_BYTES, ByBytes),
+            opened: table(),
             epoch: AtomicU64::new(0),
             writing: Mutex::new(()),
         }
@@ -140,6 +143,21 @@ impl Cache {
         known
     }
 
+    pub(crate) fn opened(&self, id: &GrantId) -> Result<Arc<OpenedToken>, Miss> {
+        let miss = self.opened_miss();
+        self.opened.get(id).ok_or(miss)
+    }
+
+    pub(crate) fn opened_miss(&self) -> Miss {
+        Miss(self.epoch.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn remember_opened(&self, miss: Miss, id: GrantId, token: &Arc<OpenedToken>) {
+        if let Some(_writing) = self.unless_stale(miss) {
+            self.opened.insert(id, Arc::clone(token));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -164,6 +182,7 @@ impl Cache {
             (Entity::ApiKey | Entity::Application, _) => self.clear_keys(),
             (Entity::TokenFamily, Action::Revoked) => self.clear_tokens(),
             (Entity::Grant, Action::Created) => {}
+            (Entity::TokenSet, _) => self.forget_opened(&change.entity_id),
             (Entity::Grant, action) => {
                 self.forget_grant(&change.entity_id);
                 if action == Action::Deleted {
@@ -189,14 +208,30 @@ impl Cache {
     fn forget_grant(&self, id: &str) {
         let _writing = self.forgetting();
         match id.parse::<GrantId>() {
-            Ok(id) => drop(self.grants.remove(&id)),
-            Err(_) => self.grants.clear(),
+            Ok(id) => {
+                drop(self.grants.remove(&id));
+                drop(self.opened.remove(&id));
+            }
+            Err(_) => {
+                self.grants.clear();
+                self.opened.clear();
+            }
+        }
+    }
+
+    /// A token set's entry in the sequence of changes names its grant.
+    fn forget_opened(&self, grant_id: &str) {
+        let _writing = self.forgetting();
+        match grant_id.parse::<GrantId>() {
+            Ok(id) => drop(self.opened.remove(&id)),
+            Err(_) => self.opened.clear(),
         }
     }
 
     pub(crate) fn clear_grants(&self) {
         let _writing = self.forgetting();
         self.grants.clear();
+        self.opened.clear();
     }
 
     /// Drops everything: what other processes changed is unknown.

@@ -256,6 +256,7 @@ impl Engine {
         let set = self.new_token_set(&issued, scope.clone(), TokenSetState::Current, None);
         let auth = Authentication {
             credential_id: Some(brought.credential.id),
+            client_id: brought.credential.client_id.clone(),
             expected: brought.expected,
             ..self.custom_facts(
                 &brought.caller,
@@ -296,6 +297,7 @@ impl Engine {
             provider: connector.provider,
             connector_id: connector.id,
             credential_id: None,
+            client_id: None,
             identity,
             scope,
             state: request.state.clone(),

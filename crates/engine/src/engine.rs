@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::provider_keys::ProviderKeyCache;
+use crate::refresh::{Breakers, Flights};
 use crate::signing::Signing;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
@@ -97,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) signing: Signing,
     pub(crate) provider_keys: ProviderKeyCache,
     pub(crate) probes: quick_cache::sync::Cache<keyway_core::ids::CredentialId, UnixMillis>,
+    pub(crate) flights: Flights,
+    pub(crate) breakers: Breakers,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -126,6 +129,8 @@ impl Engine {
             signing: Signing::default(),
             provider_keys: ProviderKeyCache::default(),
             probes: quick_cache::sync::Cache::new(PROBES_REMEMBERED),
+            flights: Flights::default(),
+            breakers: Breakers::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
         };

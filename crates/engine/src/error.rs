@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Blocked,
     /// The provider does not answer, or not sensibly.
     ProviderUnavailable,
+    /// The provider refuses the provider application itself.
+    CredentialFailing,
     /// Too many requests.
     RateLimited,
     /// The server cannot serve this now.

@@ -8,7 +8,7 @@ use crate::provider_calls::ProviderFailure;
 use keyway_core::catalogue::{Probe, ProviderEntry};
 use keyway_core::change::Action;
 use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, HealthStatus};
-use keyway_core::ids::CredentialId;
+use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::{Client, ProviderError, TokenGrant};
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
@@ -130,6 +130,17 @@ impl Engine {
         }
     }
 
+    /// Probes a credential whose breaker is open, unless that was done just now.
+    pub(crate) async fn probe_by_id(&self, application_id: ApplicationId, id: CredentialId) {
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        match job.await {
+            Ok(Some(credential)) if self.may_probe(&credential) => self.probe(&credential).await,
+            _ => {}
+        }
+    }
+
     async fn ask_provider(
         &self,
         entry: &ProviderEntry,
@@ -158,6 +169,7 @@ impl Engine {
 
     /// The provider accepted the client: recorded if that is news.
     pub(crate) async fn note_healthy(&self, credential: &Credential) {
+        self.inner.breakers.succeeded(credential.id, self.now());
         let healthy = Health {
             status: HealthStatus::Healthy,
             ..Health::default()

@@ -24,6 +24,7 @@ pub mod keys;
 mod provider_calls;
 mod provider_keys;
 pub mod redirect_uris;
+pub mod refresh;
 mod revocations;
 pub mod sign_in;
 mod signing;

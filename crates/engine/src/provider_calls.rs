@@ -33,6 +33,14 @@ pub(crate) enum ProviderFailure {
     /// It cannot be reached, or does not answer in time.
     #[error("the provider cannot be reached: {0}")]
     Unreachable(#[source] CallError),
+    /// It is overloaded or broken, and says so without an OAuth error.
+    #[error("the provider answers status {status}")]
+    Overloaded {
+        /// The HTTP status: 429 or 5xx.
+        status: u16,
+        /// Its `Retry-After`, in seconds.
+        retry_after_secs: Option<i64>,
+    },
     /// What it answers makes no sense.
     #[error("the provider's answer makes no sense: {0}")]
     Nonsense(String),
@@ -52,9 +60,19 @@ impl Engine {
         let request = token_request(entry, client, grant)
             .map_err(|error| ProviderFailure::Ours(Error::internal(error)))?;
         let answer = self.send_form(request, TOKEN_CALL_DEADLINE).await?;
+        let retry_after_secs = answer.retry_after_secs(self.now().as_secs());
         match read_token_answer(answer.status.as_u16(), &answer.body) {
             TokenAnswer::Tokens(tokens) => Ok(*tokens),
-            TokenAnswer::Refused(error) => Err(ProviderFailure::Refused(error)),
+            TokenAnswer::Refused(error) => Err(ProviderFailure::Refused(ProviderError {
+                retry_after_secs,
+                ..error
+            })),
+            TokenAnswer::Unintelligible { status, .. } if status == 429 || status >= 500 => {
+                Err(ProviderFailure::Overloaded {
+                    status,
+                    retry_after_secs,
+                })
+            }
             TokenAnswer::Unintelligible { status, why } => {
                 Err(ProviderFailure::Nonsense(format!("status {status}, {why}")))
             }
@@ -198,6 +216,15 @@ pub(crate) fn custom_error(failure: ProviderFailure) -> Error {
             Error::new(ErrorKind::ProviderUnavailable, message)
                 .retry_after(5)
                 .caused_by(cause)
+        }
+        ProviderFailure::Overloaded {
+            status,
+            retry_after_secs,
+        } => {
+            let secs = u32::try_from(retry_after_secs.unwrap_or(5)).unwrap_or(5);
+            let message =
+                format!("The provider cannot serve this now (status {status}); try again later.");
+            Error::new(ErrorKind::ProviderUnavailable, message).retry_after(secs)
         }
         ProviderFailure::Nonsense(why) => Error::new(
             ErrorKind::ProviderUnavailable,

@@ -36,6 +36,8 @@ impl Engine {
     pub async fn tick(&self) -> Result<(), Error> {
         self.revoke_rested().await?;
         self.sweep_signing_keys().await?;
+        self.refresh_due().await?;
+        self.probe_broken().await;
         let now = self.now();
         let swept = self
             .store()

@@ -3,6 +3,7 @@
 
 use crate::engine::ChangeOf;
 use crate::error::{Error, ErrorKind};
+use crate::refresh::jitter_of;
 use keyway_core::catalogue::ProviderEntry;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::credential::Credential;
@@ -12,6 +13,7 @@ use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
 use keyway_core::oauth::TokenResponse;
 use keyway_core::provider::Provider;
 use keyway_core::reauth::{Candidates, Decision, Voucher, decide};
+use keyway_core::refresh::keep_alive_at;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
 use keyway_core::time::UnixMillis;
@@ -26,6 +28,8 @@ pub(crate) struct Authentication {
     pub(crate) provider: Provider,
     pub(crate) connector_id: keyway_core::ids::ConnectorId,
     pub(crate) credential_id: Option<CredentialId>,
+    /// The credential's client the tokens were issued to.
+    pub(crate) client_id: Option<String>,
     pub(crate) identity: Identity,
     pub(crate) scope: Scopes,
     pub(crate) state: Option<String>,
@@ -135,7 +139,8 @@ pub(crate) async fn transfer(
     })
 }
 
-/// Connector and credential must still be there when the tokens take effect (rule 3).
+/// Connector and credential must still be there when the tokens take effect (rule 3), and the
+/// credential still be the client they were issued to (rule 1).
 async fn require_live(s: &mut Session<'_>, auth: &Authentication) -> Result<(), Error> {
     let connector = s
         .connector_by_id(auth.application_id, auth.connector_id)
@@ -151,6 +156,10 @@ async fn require_live(s: &mut Session<'_>, auth: &Authentication) -> Result<(), 
     match (connector, credential, auth.credential_id) {
         (None, _, _) => gone("connector"),
         (_, None, Some(_)) => gone("credential"),
+        (_, Some(credential), _) if credential.client_id != auth.client_id => {
+            let message = "The credential was given another client meanwhile; start again.";
+            Err(Error::new(ErrorKind::InvalidRequest, message))
+        }
         _ => Ok(()),
     }
 }
@@ -254,14 +263,21 @@ async fn swap_token_sets(
     } else {
         s.insert_token_set(&set).await?;
     }
-    reset_refresh_state(s, grant).await
+    reset_refresh_state(s, grant, now).await
 }
 
-async fn reset_refresh_state(s: &mut Session<'_>, grant: &Grant) -> Result<(), Error> {
+async fn reset_refresh_state(
+    s: &mut Session<'_>,
+    grant: &Grant,
+    now: UnixMillis,
+) -> Result<(), Error> {
     let known = s.refresh_state(grant.application_id, grant.id).await?;
     let version = known.as_ref().map(|state| state.version);
+    let due_at = keep_alive_at(grant.provider, now, jitter_of(grant.id));
+    let version_after = version.unwrap_or(0) + 1;
     let fresh = RefreshState {
-        version: version.unwrap_or(0) + 1,
+        due_at,
+        version: version_after,
         ..RefreshState::default()
     };
     match s

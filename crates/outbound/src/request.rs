@@ -134,6 +134,18 @@ pub struct Response {
 }
 
 impl Response {
+    /// What `Retry-After` asks for, in seconds from `now_secs`: a number, or a date (RFC 9110, 10.2.3).
+    #[must_use]
+    pub fn retry_after_secs(&self, now_secs: i64) -> Option<i64> {
+        let text = self.header(&http::header::RETRY_AFTER)?.trim();
+        if let Ok(secs) = text.parse::<i64>() {
+            return Some(secs.max(0));
+        }
+        let date = httpdate::parse_http_date(text).ok()?;
+        let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+        Some((i64::try_from(at).ok()? - now_secs).max(0))
+    }
+
     /// The value of the header `name`, if it is there and is text; the first of several.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&str> {

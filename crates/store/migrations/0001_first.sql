@@ -189,6 +189,8 @@ CREATE TABLE refresh_states (
     PRIMARY KEY (application_id, grant_id)
 );
 
+CREATE INDEX refresh_states_due ON refresh_states (due_at) WHERE due_at IS NOT NULL;
+
 CREATE TABLE sign_ins (
     application_id TEXT NOT NULL,
     id TEXT NOT NULL,

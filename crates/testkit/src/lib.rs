@@ -1,1 +1,33 @@
-//! (being written)
+//! The whole application in one process, for tests: an engine on a throw-away database, a clock that
+//! stands still, and the sandbox as the provider on a loopback socket.
+//!
+//! [`World`] is that; [`on_both_databases!`] gives one to each test, on SQLite and on PostgreSQL.
+//! Nothing but tests links to this crate, so what cannot be set up here panics.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up, or finds something else than it expects, fails"
+)]
+
+mod application;
+mod database;
+mod hosted;
+mod logs;
+mod on_both_databases;
+mod options;
+mod poll;
+mod recorder;
+mod snapshot;
+mod world;
+
+pub use application::{TestApplication, object};
+pub use database::TestDatabase;
+pub use hosted::{AtProvider, Ended, SignIn, returned};
+pub use keyway_store::Backend;
+pub use logs::captured_logs;
+pub use on_both_databases::tell;
+pub use options::WorldOptions;
+pub use poll::eventually;
+pub use recorder::{Call, Recorder};
+pub use world::{ALICE, BOB, CALLBACK_URI, DEV, OpenedTokens, PROD, STAGING, World};

@@ -12,7 +12,7 @@ pub(crate) use failure::{Failure, Shape};
 use keyway_engine::error::ErrorKind;
 
 /// Every kind, in the order of the table shown at `/errors`.
-pub const KINDS: [ErrorKind; 18] = [
+pub const KINDS: [ErrorKind; 19] = [
     ErrorKind::Unauthorized,
     ErrorKind::InvalidRequest,
     ErrorKind::InvalidPayload,
@@ -29,6 +29,7 @@ pub const KINDS: [ErrorKind; 18] = [
     ErrorKind::Blocked,
     ErrorKind::RateLimited,
     ErrorKind::ProviderUnavailable,
+    ErrorKind::CredentialFailing,
     ErrorKind::Unavailable,
     ErrorKind::Internal,
 ];
@@ -53,6 +54,7 @@ pub const fn wire(kind: ErrorKind) -> (u16, &'static str) {
         ErrorKind::Blocked => (423, "api.resource_blocked"),
         ErrorKind::RateLimited => (429, "api.rate_limit_error"),
         ErrorKind::ProviderUnavailable => (504, "api.provider_error"),
+        ErrorKind::CredentialFailing => (502, "credential.failing"),
         ErrorKind::Unavailable => (503, "api.unavailable_error"),
         ErrorKind::Internal => (500, "api.internal_error"),
     }
@@ -101,6 +103,9 @@ pub const fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::RateLimited => "Too many requests. Wait as long as Retry-After says.",
         ErrorKind::ProviderUnavailable => {
             "The provider did not answer, or not in words that can be understood. Nothing was changed; try again later."
+        }
+        ErrorKind::CredentialFailing => {
+            "The provider refuses the provider application of the grant's credential: its secret is wrong or has expired, or it was disabled. Mend the credential (its health says what the provider answered); the grants come back by themselves."
         }
         ErrorKind::Unavailable => {
             "The server cannot do this at the moment. Nothing was changed; try again after Retry-After."

@@ -168,7 +168,10 @@ impl Engine {
             .await;
         match inserted {
             Ok(()) => {}
-            Err(StoreError::Conflict(Constraint::SignInState)) => return Ok(None),
+            // Which of the two unique columns a database complains of first is its own affair.
+            Err(StoreError::Conflict(Constraint::SignInState | Constraint::Other)) => {
+                return Ok(None);
+            }
             Err(other) => return Err(other.into()),
         }
         let (redirect_uri, app_state) = (started.redirect_uri.clone(), started.state.clone());

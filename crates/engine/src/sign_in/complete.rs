@@ -67,7 +67,7 @@ impl Engine {
         };
         let scope = granted_scopes(entry, &started.scope, &tokens);
         let set = self.new_token_set(&issued, scope, TokenSetState::Pending, Some(started.id));
-        self.store_outcome(started, identity, set)
+        self.store_outcome(started, identity, set, credential.client_id)
             .await
             .map_err(|error| ours(&error))
     }
@@ -100,6 +100,11 @@ impl Engine {
             ProviderFailure::Unreachable(cause) => {
                 tracing::warn!(credential = %credential.id, %cause, "a provider did not answer");
                 let words = "the provider did not answer; start the sign-in again";
+                Returned::new("temporarily_unavailable", 45001, words)
+            }
+            ProviderFailure::Overloaded { status, .. } => {
+                let words =
+                    format!("the provider answers status {status}; start the sign-in again");
                 Returned::new("temporarily_unavailable", 45001, words)
             }
             ProviderFailure::Nonsense(why) => {
@@ -198,6 +203,7 @@ impl Engine {
         started: Started,
         identity: Identity,
         set: TokenSet,
+        client_id: Option<String>,
     ) -> Result<SecretString, Error> {
         let (application_id, id) = (started.application_id, started.id);
         let scope = set.scope.clone();
@@ -206,6 +212,7 @@ impl Engine {
             identity,
             scope,
             token_set_id: set.id,
+            client_id,
         };
         let sealed = self.seal_outcome(id, &outcome)?;
         let code = new_bearer(BearerKind::Code, self.entropy());

@@ -200,6 +200,7 @@ impl Engine {
             provider: started.provider,
             connector_id: started.connector_id,
             credential_id: Some(started.credential_id),
+            client_id: outcome.client_id.clone(),
             identity: outcome.identity.clone(),
             scope: outcome.scope.clone(),
             state: started.state.clone(),

@@ -5,7 +5,8 @@ use crate::error::StoreError;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
-use keyway_core::ids::{ApplicationId, GrantId};
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
+use keyway_core::time::UnixMillis;
 use keyway_core::token_set::RefreshState;
 
 statements! { "refresh_states";
@@ -17,6 +18,31 @@ statements! { "refresh_states";
         WHERE application_id = $1 AND grant_id = $2 AND version = $3";
     BY_GRANT = "SELECT lease_owner, lease_until, due_at, failures, last_error, version
         FROM refresh_states WHERE application_id = $1 AND grant_id = $2";
+    DUE = "SELECT r.application_id AS application_id, r.grant_id AS grant_id,
+            t.credential_id AS credential_id
+        FROM refresh_states r JOIN token_sets t
+            ON t.application_id = r.application_id AND t.grant_id = r.grant_id AND t.state = 'current'
+        WHERE r.due_at <= $1 AND (r.lease_until IS NULL OR r.lease_until < $1)
+        ORDER BY r.due_at LIMIT $2";
+}
+
+/// A grant whose refresh is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueRefresh {
+    /// Its application.
+    pub application_id: ApplicationId,
+    /// The grant.
+    pub grant_id: GrantId,
+    /// The credential its tokens were issued to.
+    pub credential_id: CredentialId,
+}
+
+fn due_refresh(row: &mut Row) -> Result<DueRefresh, StoreError> {
+    Ok(DueRefresh {
+        application_id: row.parsed("application_id")?,
+        grant_id: row.parsed("grant_id")?,
+        credential_id: row.parsed("credential_id")?,
+    })
 }
 
 fn refresh_state(row: &mut Row) -> Result<RefreshState, StoreError> {
@@ -80,5 +106,17 @@ impl Session<'_> {
     ) -> Result<Option<RefreshState>, StoreError> {
         self.one(&BY_GRANT, args![application_id, grant_id], refresh_state)
             .await
+    }
+
+    /// Grants of all applications whose refresh is due at `now` and not under way, longest due first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn due_refreshes(
+        &mut self,
+        now: UnixMillis,
+        limit: i64,
+    ) -> Result<Vec<DueRefresh>, StoreError> {
+        self.many(&DUE, args![now, limit], due_refresh).await
     }
 }

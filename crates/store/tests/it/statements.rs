@@ -41,6 +41,7 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "refresh_tokens.BY_DIGEST",
         "token_sets.LIVE_CONSENTS",
         "token_sets.REVOKING",
+        "refresh_states.DUE",
         "changes.SINCE",
         "changes.SINCE_TIME",
         "changes.LATEST",

@@ -1,0 +1,266 @@
+//! What follows from a refused refresh: sorted first, then recorded where it belongs (rule 6).
+
+use super::attempt::broken;
+use super::breakers::OtherClientVerdict;
+use super::flight::Outcome;
+use super::lease::{Asking, Held};
+use super::opened::NoToken;
+use super::{ended, jitter_of};
+use crate::engine::{ChangeOf, Engine};
+use crate::error::{Error, ErrorKind};
+use crate::provider_calls::ProviderFailure;
+use keyway_core::change::{Action, Entity};
+use keyway_core::credential::Credential;
+use keyway_core::grant::GrantStatus;
+use keyway_core::oauth::ProviderError;
+use keyway_core::refresh::{AfterRefusal, after_refusal};
+use keyway_core::refusal::{Blame, blame};
+use keyway_core::token_set::RefreshState;
+use serde_json::json;
+
+/// A failure, sorted.
+struct Sorted {
+    blame: Blame,
+    /// In one word, for the record.
+    word: String,
+    retry_after_secs: Option<i64>,
+    provider_error: Option<Box<ProviderError>>,
+}
+
+impl Engine {
+    pub(super) async fn refused_refresh(
+        &self,
+        asking: &Asking,
+        held: Held,
+        credential: &Credential,
+        failure: ProviderFailure,
+    ) -> Outcome {
+        let mut sorted = match sort(credential, failure) {
+            Ok(sorted) => sorted,
+            Err(error) => return self.our_fault(asking, &held, error).await,
+        };
+        if sorted.blame == Blame::OtherClient {
+            sorted.blame = self.judge_other_client(asking, credential).await?;
+        }
+        if sorted.blame.ends_grant() && self.was_replaced(asking, &held).await? {
+            // Somebody else won: an answer about an old token says nothing of the new one.
+            return self.overtaken(asking).await;
+        }
+        self.record(asking, &held, credential, sorted).await
+    }
+
+    async fn our_fault(&self, asking: &Asking, held: &Held, error: Error) -> Outcome {
+        let sorted = Sorted {
+            blame: Blame::Ours,
+            word: "internal".to_owned(),
+            retry_after_secs: None,
+            provider_error: None,
+        };
+        let no = NoToken::from(error);
+        self.give_back(
+            asking,
+            &held.state,
+            self.waiting_state(held, &sorted, asking),
+        )
+        .await?;
+        self.still_valid(asking.grant_id, &held.set, no)
+    }
+
+    async fn judge_other_client(
+        &self,
+        asking: &Asking,
+        credential: &Credential,
+    ) -> Result<Blame, NoToken> {
+        let (application_id, id) = (credential.application_id, credential.id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
+        let only = job.await?.valid <= 1;
+        let now = self.now();
+        Ok(
+            match self
+                .inner
+                .breakers
+                .other_client(id, asking.grant_id, only, now)
+            {
+                OtherClientVerdict::Grant => Blame::User,
+                OtherClientVerdict::Credential => Blame::Credential,
+                OtherClientVerdict::Unknown => Blame::OtherClient,
+            },
+        )
+    }
+
+    async fn was_replaced(&self, asking: &Asking, held: &Held) -> Result<bool, NoToken> {
+        let (application_id, grant_id) = (asking.application_id, asking.grant_id);
+        let job = self.store().read(move |s| {
+            Box::pin(async move { s.current_token_set(application_id, grant_id).await })
+        });
+        let current = job.await?;
+        Ok(current.is_none_or(|set| (set.id, set.version) != (held.set.id, held.set.version)))
+    }
+
+    /// The row as it is left: no lease, and when to try again.
+    fn waiting_state(&self, held: &Held, sorted: &Sorted, asking: &Asking) -> RefreshState {
+        let failures = match sorted.blame {
+            // The grant did nothing wrong: its own schedule stays as it was.
+            Blame::Credential => held.state.failures,
+            _ => held.state.failures + 1,
+        };
+        let jitter = jitter_of(asking.grant_id);
+        let after = after_refusal(
+            sorted.blame,
+            self.now(),
+            failures,
+            sorted.retry_after_secs,
+            jitter,
+        );
+        let due_at = match after {
+            AfterRefusal::End => None,
+            AfterRefusal::AwaitCredential => held.state.due_at,
+            AfterRefusal::RetryAt(at) => Some(at),
+        };
+        RefreshState {
+            lease_owner: None,
+            lease_until: None,
+            due_at,
+            failures,
+            last_error: Some(format!("{}: {}", sorted.blame.as_str(), sorted.word)),
+            version: held.state.version + 1,
+        }
+    }
+
+    async fn record(
+        &self,
+        asking: &Asking,
+        held: &Held,
+        credential: &Credential,
+        sorted: Sorted,
+    ) -> Outcome {
+        let state = self.waiting_state(held, &sorted, asking);
+        match sorted.blame {
+            Blame::User | Blame::TenantAdmin => {
+                self.end_grant(asking, held, &sorted, state).await?;
+                Err(NoToken {
+                    provider_error: sorted.provider_error,
+                    ..ended().into()
+                })
+            }
+            Blame::Credential => {
+                self.inner
+                    .breakers
+                    .trip(credential.application_id, credential.id, self.now());
+                if let Some(error) = &sorted.provider_error {
+                    self.note_client_fault(credential, error).await;
+                }
+                self.give_back(asking, &held.state, state).await?;
+                let no = NoToken {
+                    provider_error: sorted.provider_error,
+                    ..broken(credential.id)
+                };
+                self.still_valid(asking.grant_id, &held.set, no)
+            }
+            Blame::Transient | Blame::OtherClient | Blame::Ours => {
+                self.give_back(asking, &held.state, state).await?;
+                self.still_valid(asking.grant_id, &held.set, later(sorted))
+            }
+        }
+    }
+
+    /// Marks the grant invalid, if its tokens are still those the provider refused.
+    async fn end_grant(
+        &self,
+        asking: &Asking,
+        held: &Held,
+        sorted: &Sorted,
+        state: RefreshState,
+    ) -> Result<(), NoToken> {
+        let (application_id, grant_id) = (asking.application_id, asking.grant_id);
+        let (set_id, set_version) = (held.set.id, held.set.version);
+        let lease_version = held.state.version;
+        let detail = json!({
+            "cause": sorted.blame.as_str(), "error": sorted.word,
+            "credential_id": held.set.credential_id.to_string(), "provider": held.set.provider.as_str(),
+        });
+        let change = ChangeOf {
+            application_id,
+            entity: Entity::Grant,
+            id: &grant_id,
+            action: Action::Expired,
+            actor: "engine",
+        }
+        .with(self.now(), detail);
+        self.commit(move |s| {
+            Box::pin(async move {
+                s.upsert_refresh_state(application_id, grant_id, &state, Some(lease_version))
+                    .await?;
+                let set = s.current_token_set(application_id, grant_id).await?;
+                let grant = s.grant(application_id, grant_id).await?;
+                let same = set.is_some_and(|set| (set.id, set.version) == (set_id, set_version));
+                match grant {
+                    Some(mut grant) if same && grant.status == GrantStatus::Valid => {
+                        grant.status = GrantStatus::Invalid;
+                        grant.version += 1;
+                        if s.update_grant(&grant, grant.version - 1).await? {
+                            return Ok(((), vec![change]));
+                        }
+                        Err(crate::applications::changed_meanwhile())
+                    }
+                    _ => Ok(((), Vec::new())),
+                }
+            })
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Sorts a failure; one of our own making is handed back.
+fn sort(credential: &Credential, failure: ProviderFailure) -> Result<Sorted, Error> {
+    let transient = |word: String, retry_after_secs| Sorted {
+        blame: Blame::Transient,
+        word,
+        retry_after_secs,
+        provider_error: None,
+    };
+    Ok(match failure {
+        ProviderFailure::Refused(error) => Sorted {
+            blame: blame(credential.provider, &error),
+            word: error.error.clone(),
+            retry_after_secs: error.retry_after_secs,
+            provider_error: Some(Box::new(error)),
+        },
+        ProviderFailure::Overloaded {
+            status,
+            retry_after_secs,
+        } => transient(format!("status {status}"), retry_after_secs),
+        ProviderFailure::Unreachable(cause) => {
+            let word = match cause.sent {
+                keyway_outbound::Sent::No => "not_reached",
+                // It may have rotated the refresh token and nobody heard: a cause of its own (rule 5).
+                keyway_outbound::Sent::Perhaps => "answer_lost",
+            };
+            tracing::warn!(credential = %credential.id, %cause, "a refresh got no answer");
+            transient(word.to_owned(), None)
+        }
+        ProviderFailure::Nonsense(why) => {
+            tracing::warn!(credential = %credential.id, why, "a refresh got an answer that makes no sense");
+            transient("unintelligible".to_owned(), None)
+        }
+        ProviderFailure::Ours(error) => return Err(error),
+    })
+}
+
+fn later(sorted: Sorted) -> NoToken {
+    let secs = sorted.retry_after_secs.unwrap_or(2).clamp(1, 3600);
+    NoToken {
+        provider_error: sorted.provider_error,
+        retry_after_secs: u32::try_from(secs).ok(),
+        ..NoToken::new(
+            ErrorKind::ProviderUnavailable,
+            format!(
+                "The provider could not refresh this grant's token ({}); it will be tried again.",
+                sorted.word
+            ),
+        )
+    }
+}

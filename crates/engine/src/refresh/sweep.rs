@@ -1,0 +1,90 @@
+//! Work nobody waits for: keeping unused grants alive, and finding out when a broken credential is mended.
+
+use crate::engine::Engine;
+use crate::error::Error;
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
+use keyway_core::token_set::RefreshState;
+use std::collections::BTreeMap;
+
+/// Due grants looked at in one round.
+const BATCH: i64 = 200;
+/// Of these, grants of one credential in one round: a tenth of a second each leaves room for callers.
+const PER_CREDENTIAL: usize = 20;
+/// A due grant whose credential is broken is looked at again this much later, in seconds.
+const POSTPONED_SECS: i64 = 600;
+
+impl Engine {
+    /// Refreshes grants that are due, a bounded number per credential, one after the other.
+    pub(crate) async fn refresh_due(&self) -> Result<(), Error> {
+        let now = self.now();
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.due_refreshes(now, BATCH).await }));
+        let mut taken: BTreeMap<CredentialId, usize> = BTreeMap::new();
+        for due in job.await? {
+            let count = taken.entry(due.credential_id).or_default();
+            *count += 1;
+            if *count > PER_CREDENTIAL {
+                continue;
+            }
+            let Some(permit) = self.inner.breakers.ahead(due.credential_id) else {
+                self.postpone(due.application_id, due.grant_id).await?;
+                continue;
+            };
+            // Failures are recorded in the grant's own row; the next round honours it.
+            let kept = self.keep_alive(due.application_id, due.grant_id).await;
+            if let Err(error) = kept {
+                tracing::debug!(grant = %due.grant_id, %error, "a due refresh did not succeed");
+            }
+            drop(permit);
+        }
+        Ok(())
+    }
+
+    /// Puts a due grant off, so that those of a broken credential do not stand before all others.
+    async fn postpone(
+        &self,
+        application_id: ApplicationId,
+        grant_id: GrantId,
+    ) -> Result<(), Error> {
+        let due_at = Some(self.now().plus_secs(POSTPONED_SECS));
+        self.store()
+            .write(move |s| {
+                Box::pin(async move {
+                    let Some(state) = s.refresh_state(application_id, grant_id).await? else {
+                        return Ok(false);
+                    };
+                    let version = Some(state.version);
+                    let later = RefreshState { due_at, ..state };
+                    s.upsert_refresh_state(application_id, grant_id, &later, version)
+                        .await
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Refreshes a grant although its access token may still be good: it is the refresh token that ages.
+    async fn keep_alive(
+        &self,
+        application_id: ApplicationId,
+        grant_id: GrantId,
+    ) -> Result<(), Error> {
+        let job = self.store().read(move |s| {
+            Box::pin(async move { s.current_token_set(application_id, grant_id).await })
+        });
+        let Some(set) = job.await? else { return Ok(()) };
+        let tokens = self.open_tokens(&set)?;
+        let current = super::OpenedToken::new(&set, &tokens, self.now());
+        self.refreshed(application_id, grant_id, Some(current))
+            .await
+            .map(drop)
+    }
+
+    /// Probes credentials whose breaker is open: slowly, since nobody may be calling.
+    pub(crate) async fn probe_broken(&self) {
+        for (application_id, id) in self.inner.breakers.open() {
+            self.probe_by_id(application_id, id).await;
+        }
+    }
+}

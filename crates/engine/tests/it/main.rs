@@ -1,0 +1,26 @@
+//! The engine's stories: whole use cases against a provider, on both databases.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that finds something else than it expects fails"
+)]
+
+mod browser;
+mod choice;
+mod consent;
+mod credentials;
+mod disconnects;
+mod grants;
+mod health;
+mod identity;
+mod keys;
+mod migration;
+mod once;
+mod own_credential;
+mod pkce;
+mod provider_faults;
+mod reauthentication;
+mod shared_apps;
+mod tokens;

@@ -1,0 +1,136 @@
+//! A transport that remembers what was said to providers and what they answered.
+
+use futures_util::future::BoxFuture;
+use keyway_outbound::{CallError, Request, Response, Transport};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Form members nobody else may see.
+const SECRET_FIELDS: [&str; 5] = [
+    "client_secret",
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "token",
+];
+/// Members of an answer nobody else may see.
+const SECRET_MEMBERS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+
+/// One call that was answered.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The path called.
+    pub path: String,
+    /// The form sent.
+    pub form: BTreeMap<String, String>,
+    /// The answer's JSON object, or null.
+    pub answer: Value,
+}
+
+impl Call {
+    /// A text member of the answer.
+    #[must_use]
+    pub fn answered(&self, member: &str) -> Option<&str> {
+        self.answer.get(member).and_then(Value::as_str)
+    }
+
+    fn client_id(&self) -> Option<&str> {
+        self.form.get("client_id").map(String::as_str)
+    }
+}
+
+/// Passes every call on and remembers it.
+pub struct Recorder {
+    inner: Box<dyn Transport>,
+    calls: Mutex<Vec<Call>>,
+    deadline_max: Mutex<Option<Duration>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(inner: impl Transport + 'static) -> Self {
+        Self {
+            inner: Box::new(inner),
+            calls: Mutex::default(),
+            deadline_max: Mutex::default(),
+        }
+    }
+
+    /// From now on no call may take longer, whatever deadline it came with.
+    pub fn limit_deadlines(&self, deadline: Duration) {
+        *self
+            .deadline_max
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+    }
+
+    fn limited(&self, request: Request) -> Request {
+        let max = *self
+            .deadline_max
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let deadline = max.map_or(request.deadline, |max| request.deadline.min(max));
+        request.with_deadline(deadline)
+    }
+
+    /// All calls answered so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Every secret that went to a provider or came from one.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets = Vec::new();
+        for call in self.calls() {
+            let sent = SECRET_FIELDS
+                .iter()
+                .filter_map(|name| call.form.get(*name).cloned());
+            let came = SECRET_MEMBERS
+                .iter()
+                .filter_map(|name| call.answered(name).map(str::to_owned));
+            secrets.extend(sent.chain(came));
+        }
+        secrets.sort();
+        secrets.dedup();
+        secrets
+    }
+
+    /// The client an access token was issued to.
+    #[must_use]
+    pub fn client_of(&self, access_token: &str) -> Option<String> {
+        let calls = self.calls();
+        let issued = calls
+            .iter()
+            .find(|call| call.answered("access_token") == Some(access_token));
+        issued.and_then(Call::client_id).map(str::to_owned)
+    }
+
+    fn remember(&self, path: String, body: &[u8], answer: &Response) {
+        let call = Call {
+            path,
+            form: form_urlencoded::parse(body).into_owned().collect(),
+            answer: serde_json::from_slice(&answer.body).unwrap_or_default(),
+        };
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(call);
+    }
+}
+
+impl Transport for Recorder {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, CallError>> {
+        Box::pin(async move {
+            let (path, body) = (request.url.path().to_owned(), request.body.clone());
+            let answer = self.inner.send(self.limited(request)).await?;
+            self.remember(path, &body, &answer);
+            Ok(answer)
+        })
+    }
+}
