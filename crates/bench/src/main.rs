@@ -11,14 +11,19 @@
 )]
 
 mod client;
+mod grants;
 mod load;
+mod nginx;
 mod process;
 mod provider;
+mod proxy;
 mod reads;
 mod reference;
+mod refresh;
 mod report;
 mod sign_ins;
 mod subject;
+mod wrk;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -28,14 +33,18 @@ struct Options {
     rounds: usize,
     seconds: u64,
     clients: usize,
+    grants: usize,
+    threads: usize,
 }
 
-fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
+fn options(mut args: impl Iterator<Item = String>, usual_clients: usize) -> Result<Options> {
     let mut options = Options {
         keyway: "target/release/keyway".into(),
         rounds: 5,
         seconds: 3,
-        clients: 16,
+        clients: usual_clients,
+        grants: 10_000,
+        threads: 1,
     };
     while let Some(name) = args.next() {
         let value = args
@@ -46,7 +55,9 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
             "--rounds" => options.rounds = value.parse()?,
             "--seconds" => options.seconds = value.parse()?,
             "--clients" => options.clients = value.parse()?,
-            other => bail!("unknown option {other}; known: --keyway --rounds --seconds --clients"),
+            "--grants" => options.grants = value.parse()?,
+            "--threads" => options.threads = value.parse()?,
+            other => bail!("unknown option {other}; known: --keyway --rounds --seconds --clients --grants --threads"),
         }
     }
     Ok(options)
@@ -56,21 +67,24 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         Some("reference") => reference::serve(args.next().as_deref().unwrap_or("2")),
-        Some("run") => {
-            let options = options(args)?;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(run(&options))
-        }
+        Some("run") => block_on(run(&options(args, 16)?)),
+        Some("proxy") => block_on(proxy::run(&options(args, 32)?)),
+        Some("refresh") => block_on(refresh::run(&options(args, 32)?)),
         _ => bail!(
-            "usage: keyway-bench run [--keyway PATH] [--rounds N] [--seconds N] [--clients N]"
+            "usage: keyway-bench run|proxy|refresh [--keyway PATH] [--rounds N] [--seconds N] [--clients N] [--grants N] [--threads N]"
         ),
     }
 }
 
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
+}
+
 async fn run(options: &Options) -> Result<()> {
-    let provider = provider::start().await?;
+    let provider = provider::start(provider::ONE_HOUR).await?;
     let subject = subject::start(&options.keyway, &provider).await?;
     let mut reference = process::Process::reference()?;
     let reference_addr = reference.address()?;

@@ -43,6 +43,12 @@ impl Process {
 
     /// Processor time used so far, in microseconds, user and system.
     pub(crate) fn cpu_us(&self) -> Result<u64> {
+        let (user, system) = self.cpu_split_us()?;
+        Ok(user + system)
+    }
+
+    /// The same apart: user, then system.
+    pub(crate) fn cpu_split_us(&self) -> Result<(u64, u64)> {
         let stat = self.proc_file("stat")?;
         let fields: Vec<&str> = stat
             .rsplit(") ")
@@ -52,7 +58,7 @@ impl Process {
             .collect();
         let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
         // Fields 14 and 15 of proc(5), counted from after the command; a tick is 10 ms on Linux.
-        Ok((ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)) * 10_000)
+        Ok((ticks(11).unwrap_or(0) * 10_000, ticks(12).unwrap_or(0) * 10_000))
     }
 
     /// Resident memory, in KiB.

@@ -14,24 +14,38 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
 /// The provider application everybody signs in through.
 pub(crate) const CLIENT_ID: &str = "bench-app";
 
+/// How long access tokens of most runs live, in seconds.
+pub(crate) const ONE_HOUR: u64 = 3600;
+
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
+    refreshes: Arc<AtomicU64>,
+}
+
+impl Provider {
+    /// Refreshes so far.
+    pub(crate) fn refreshes(&self) -> u64 {
+        self.refreshes.load(Relaxed)
+    }
 }
 
 struct Keys {
     signing: SigningKey,
     public: PublicJwk,
     issuer: String,
+    lifetime_secs: u64,
+    refreshes: Arc<AtomicU64>,
 }
 
 /// Starts it on a thread of its own.
-pub(crate) async fn start() -> Result<Provider> {
+pub(crate) async fn start(lifetime_secs: u64) -> Result<Provider> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let listener = listener.into_std()?;
@@ -41,9 +55,12 @@ pub(crate) async fn start() -> Result<Provider> {
         signing,
         public,
         issuer: format!("http://{address}"),
+        lifetime_secs,
+        refreshes: Arc::default(),
     });
+    let refreshes = Arc::clone(&keys.refreshes);
     std::thread::spawn(move || serve(listener, keys));
-    Ok(Provider { address })
+    Ok(Provider { address, refreshes })
 }
 
 fn serve(listener: std::net::TcpListener, keys: Arc<Keys>) -> Result<()> {
@@ -78,13 +95,28 @@ async fn answer(
                 .map(|body| body.to_bytes());
             tokens(&keys, &form.unwrap_or_default())
         }
+        // The API: whoever calls gets the same.
+        "/me.json" => json!({"id": "me"}),
         _ => json!({"error": "not_found"}),
     };
     Ok(Response::new(Full::new(Bytes::from(body.to_string()))))
 }
 
+/// A refresh of a token made here costs a counter; one of `seed.<email>` makes a user whose access token
+/// ends at once, so that the first call refreshes.
+fn refreshed(keys: &Keys, token: &str) -> Value {
+    if let Some(email) = token.strip_prefix("seed.") {
+        return signed(keys, email, None, 1);
+    }
+    keys.refreshes.fetch_add(1, Relaxed);
+    json!({"access_token": format!("at-{token}"), "expires_in": keys.lifetime_secs, "token_type": "Bearer"})
+}
+
 /// The code is `<email>.<nonce>`; any other exchange is refused as an unknown code.
 fn tokens(keys: &Keys, form: &[u8]) -> Value {
+    if let Some((_, token)) = form_urlencoded::parse(form).find(|(name, _)| name == "refresh_token") {
+        return refreshed(keys, &token);
+    }
     let code = form_urlencoded::parse(form)
         .find(|(name, _)| name == "code")
         .map(|(_, value)| value.into_owned())
@@ -92,6 +124,10 @@ fn tokens(keys: &Keys, form: &[u8]) -> Value {
     let Some((email, nonce)) = code.rsplit_once('.') else {
         return json!({"error": "invalid_grant"});
     };
+    signed(keys, email, Some(nonce), keys.lifetime_secs)
+}
+
+fn signed(keys: &Keys, email: &str, nonce: Option<&str>, lifetime_secs: u64) -> Value {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs());
@@ -101,7 +137,7 @@ fn tokens(keys: &Keys, form: &[u8]) -> Value {
     });
     let id_token = keys.signing.sign(&claims).unwrap_or_default();
     json!({
-        "access_token": format!("at-{code}"), "refresh_token": format!("rt-{code}"),
-        "expires_in": 3600, "token_type": "Bearer", "id_token": id_token,
+        "access_token": format!("at-{email}"), "refresh_token": format!("rt-{email}"),
+        "expires_in": lifetime_secs, "token_type": "Bearer", "id_token": id_token,
     })
 }

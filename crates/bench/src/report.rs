@@ -38,7 +38,8 @@ impl Measured {
 #[derive(Default)]
 pub(crate) struct Table(BTreeMap<&'static str, Vec<(Measured, Measured)>>);
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle one.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)

@@ -35,12 +35,25 @@ impl Subject {
     }
 }
 
-fn config(provider: &Provider) -> String {
+/// What a run asks of the server beside the usual.
+pub(crate) struct Wanted {
+    /// The provider's API.
+    pub(crate) api: String,
+    /// Threads that serve; as many as cores if none is said.
+    pub(crate) threads: Option<usize>,
+}
+
+fn config(provider: &Provider, wanted: &Wanted) -> String {
     let base = format!("http://{}", provider.address);
+    let threads = wanted
+        .threads
+        .map_or_else(String::new, |threads| format!("[server]\nthreads = {threads}\n"));
+    let api = &wanted.api;
     format!(
-        "[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
+        "{threads}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
          token_endpoint = \"{base}/token\"\nuserinfo_endpoint = \"{base}/me\"\n\
-         revocation_endpoint = \"{base}/revoke\"\njwks_uri = \"{base}/jwks\"\n"
+         revocation_endpoint = \"{base}/revoke\"\njwks_uri = \"{base}/jwks\"\n\
+         api_base_url = \"{api}\"\n"
     )
 }
 
@@ -84,8 +97,21 @@ fn text(value: &Value, name: &str) -> Result<String> {
 
 /// Starts it and makes what sign-ins need.
 pub(crate) async fn start(keyway: &str, provider: &Provider) -> Result<Subject> {
+    let wanted = Wanted {
+        api: format!("http://{}", provider.address),
+        threads: None,
+    };
+    start_with(keyway, provider, &wanted).await
+}
+
+/// The same with another API or number of threads.
+pub(crate) async fn start_with(
+    keyway: &str,
+    provider: &Provider,
+    wanted: &Wanted,
+) -> Result<Subject> {
     let dir = TempDir::new()?;
-    std::fs::write(dir.path().join("keyway.toml"), config(provider))?;
+    std::fs::write(dir.path().join("keyway.toml"), config(provider, wanted))?;
     // The first start, on an empty database, is the one that is timed.
     let began = Instant::now();
     let mut process = Process::start(command(keyway, &dir).arg("serve"))?;

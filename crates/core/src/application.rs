@@ -54,6 +54,9 @@ pub struct AdditionalSettings {
     /// Redirect URIs may carry a query.
     #[serde(default)]
     pub allow_query_param_in_redirect_uri: bool,
+    /// Its API keys may read providers' access tokens, where the operator allows it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_provider_tokens: bool,
 }
 
 /// An API key. The key itself is shown once, when it is made.

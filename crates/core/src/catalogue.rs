@@ -61,6 +61,9 @@ pub struct ProviderEntry {
     pub admin_consent_v1_endpoint: Option<String>,
     /// Where calls on a user's behalf go.
     pub api_base_url: String,
+    /// Further hosts of the same provider's API, over TLS, that a call may name. None once
+    /// [`ProviderEntry::api_base_url`] is replaced: what stands in for the provider stands in for all.
+    pub api_hosts: &'static [&'static str],
     /// How clients prove themselves.
     pub client_auth: ClientAuth,
     /// Which claims identify a person.
@@ -81,6 +84,9 @@ pub struct ProviderEntry {
     pub takes_scopes: bool,
     /// Parameters every authorization request carries.
     pub authorize_params: &'static [(&'static str, &'static str)],
+    /// Makes the provider show its consent page to a user who has consented before. Without one a
+    /// provider application cannot be lent: nobody would notice whom it is lent to.
+    pub consent_param: Option<(&'static str, &'static str)>,
     /// Sent unless the caller excludes it: adds formerly granted scopes (Google).
     pub incremental_param: Option<(&'static str, &'static str)>,
     /// The refresh request repeats `redirect_uri` (Yahoo).
@@ -89,9 +95,27 @@ pub struct ProviderEntry {
     pub probe: Option<Probe>,
 }
 
+/// Hosts of Google's user data APIs beside `www.googleapis.com`.
+const GOOGLE_HOSTS: &[&str] = &[
+    "admin.googleapis.com",
+    "calendar-json.googleapis.com",
+    "chat.googleapis.com",
+    "docs.googleapis.com",
+    "drive.googleapis.com",
+    "forms.googleapis.com",
+    "gmail.googleapis.com",
+    "meet.googleapis.com",
+    "people.googleapis.com",
+    "sheets.googleapis.com",
+    "slides.googleapis.com",
+    "tasks.googleapis.com",
+];
 /// Google's spelling of the identity scopes.
 const GOOGLE_EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
 const GOOGLE_PROFILE: &str = "https://www.googleapis.com/auth/userinfo.profile";
+
+/// OpenID Connect Core, 3.1.2.1.
+const CONSENT: (&str, &str) = ("prompt", "consent");
 
 /// <https://developers.google.com/identity/protocols/oauth2/web-server>
 fn google() -> ProviderEntry {
@@ -106,6 +130,7 @@ fn google() -> ProviderEntry {
         admin_consent_endpoint: None,
         admin_consent_v1_endpoint: None,
         api_base_url: "https://www.googleapis.com".into(),
+        api_hosts: GOOGLE_HOSTS,
         client_auth: ClientAuth::Post,
         identity: IdentityRule::Stable(&["sub"]),
         user_id_claims: &["sub"],
@@ -116,7 +141,8 @@ fn google() -> ProviderEntry {
         silent_scopes: &["offline_access"],
         takes_scopes: true,
         // Without both, Google gives a refresh token only at the very first consent.
-        authorize_params: &[("access_type", "offline"), ("prompt", "consent")],
+        authorize_params: &[("access_type", "offline"), CONSENT],
+        consent_param: Some(CONSENT),
         incremental_param: Some(("include_granted_scopes", "true")),
         refresh_needs_redirect_uri: false,
         probe: Some(Probe::ImpossibleCode),
@@ -141,6 +167,7 @@ fn microsoft() -> ProviderEntry {
             "https://login.microsoftonline.com/{tenant}/adminconsent".into(),
         ),
         api_base_url: "https://graph.microsoft.com".into(),
+        api_hosts: &[],
         client_auth: ClientAuth::Post,
         // `sub` differs for every provider application; `oid` within `tid` does not.
         identity: IdentityRule::Stable(&["tid", "oid"]),
@@ -152,6 +179,7 @@ fn microsoft() -> ProviderEntry {
         silent_scopes: &["openid", "email", "profile", "offline_access"],
         takes_scopes: true,
         authorize_params: &[("response_mode", "query")],
+        consent_param: Some(CONSENT),
         incremental_param: None,
         refresh_needs_redirect_uri: false,
         probe: Some(Probe::ClientCredentials {
@@ -173,6 +201,11 @@ fn yahoo() -> ProviderEntry {
         admin_consent_endpoint: None,
         admin_consent_v1_endpoint: None,
         api_base_url: "https://api.login.yahoo.com".into(),
+        api_hosts: &[
+            "mail.yahooapis.com",
+            "caldav.calendar.yahoo.com",
+            "carddav.address.yahoo.com",
+        ],
         client_auth: ClientAuth::Basic,
         // The GUID of the account, the same for every application.
         identity: IdentityRule::Stable(&["sub"]),
@@ -184,6 +217,7 @@ fn yahoo() -> ProviderEntry {
         silent_scopes: &["openid", "email", "profile", "offline_access"],
         takes_scopes: true,
         authorize_params: &[],
+        consent_param: Some(CONSENT),
         incremental_param: None,
         refresh_needs_redirect_uri: true,
         probe: Some(Probe::ImpossibleCode),
@@ -203,6 +237,7 @@ fn zoom() -> ProviderEntry {
         admin_consent_endpoint: None,
         admin_consent_v1_endpoint: None,
         api_base_url: "https://api.zoom.us/v2".into(),
+        api_hosts: &[],
         client_auth: ClientAuth::Basic,
         // The user's id in the account, the same for every app. `sub` where an OpenID stand-in answers.
         identity: IdentityRule::Stable(&["id|sub"]),
@@ -215,6 +250,7 @@ fn zoom() -> ProviderEntry {
         // Scopes live on the Zoom app; what a request names is not compared.
         takes_scopes: false,
         authorize_params: &[],
+        consent_param: None,
         incremental_param: None,
         refresh_needs_redirect_uri: false,
         probe: Some(Probe::ImpossibleCode),
@@ -271,6 +307,9 @@ impl Catalogue {
             return;
         };
         let o = overrides;
+        if o.api_base_url.is_some() {
+            entry.api_hosts = &[];
+        }
         let mandatory = [
             (&mut entry.issuer, o.issuer),
             (&mut entry.authorization_endpoint, o.authorization_endpoint),

@@ -90,7 +90,7 @@ pub struct NewChange {
 /// One entry of the sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Its place; grows by commit order on SQLite, nearly so on PostgreSQL.
+    /// Its place; grows in the order of commits.
     pub seq: i64,
     /// What it says.
     pub change: NewChange,

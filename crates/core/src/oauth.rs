@@ -50,6 +50,8 @@ pub struct AuthorizeRequest<'a> {
     pub login_hint: Option<&'a str>,
     /// Ask for this request's scopes alone, not for formerly granted ones too.
     pub exclude_granted_scopes: bool,
+    /// Have the provider ask for the user's consent, whatever was consented to before.
+    pub force_consent: bool,
 }
 
 /// The provider's endpoint is not a URL: an override in the configuration is wrong.
@@ -86,7 +88,11 @@ pub fn authorize_url(
     if let Some(hint) = request.login_hint {
         query.append_pair("login_hint", hint);
     }
-    for (name, value) in entry.authorize_params {
+    let consent = entry.consent_param.filter(|_| request.force_consent);
+    let habits = entry.authorize_params.iter().copied();
+    // A parameter given twice may count as neither (RFC 6749, 3.1).
+    let habits = habits.filter(|(name, _)| consent.is_none_or(|(forced, _)| *name != forced));
+    for (name, value) in habits.chain(consent) {
         query.append_pair(name, value);
     }
     if let Some((name, value)) = entry

@@ -35,6 +35,7 @@ fn an_authorization_request_carries_pkce_state_nonce_and_the_providers_habits() 
         code_challenge: "ch",
         login_hint: Some("a+b@c.d"),
         exclude_granted_scopes: false,
+        force_consent: false,
     };
     let url = authorize_url(&entry(Provider::Google), &request).unwrap();
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
@@ -57,6 +58,36 @@ fn an_authorization_request_carries_pkce_state_nonce_and_the_providers_habits() 
     };
     let url = authorize_url(&entry(Provider::Google), &excluded).unwrap();
     assert!(!url.as_str().contains("include_granted_scopes"));
+}
+
+#[test]
+fn rule_08_consent_can_be_forced_where_a_provider_application_can_be_lent() {
+    let scope = Scopes::parse("openid").unwrap();
+    let request = AuthorizeRequest {
+        client_id: "c",
+        tenant: None,
+        redirect_uri: "https://k/cb",
+        scope: &scope,
+        state: "st",
+        nonce: "no",
+        code_challenge: "ch",
+        login_hint: None,
+        exclude_granted_scopes: true,
+        force_consent: true,
+    };
+    for (provider, expected) in [
+        (Provider::Google, vec!["consent"]),
+        (Provider::Microsoft, vec!["consent"]),
+        (Provider::Yahoo, vec!["consent"]),
+        (Provider::Zoom, vec![]),
+    ] {
+        let url = authorize_url(&entry(provider), &request).unwrap();
+        let asked = url.query_pairs().filter(|(name, _)| name == "prompt");
+        let asked: Vec<_> = asked.map(|(_, value)| value.into_owned()).collect();
+        assert_eq!(asked, expected, "{provider}");
+        let lent = entry(provider).consent_param.is_some();
+        assert_eq!(lent, !expected.is_empty(), "{provider}");
+    }
 }
 
 #[test]

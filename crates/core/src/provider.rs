@@ -84,6 +84,15 @@ impl Provider {
         }
     }
 
+    /// `a` or `an`, for sentences about its connectors.
+    #[must_use]
+    pub const fn article(self) -> &'static str {
+        match self {
+            Self::Imap | Self::Icloud | Self::Ews => "an",
+            _ => "a",
+        }
+    }
+
     /// Whether users of this provider sign in through OAuth, so that connectors have client settings.
     #[must_use]
     pub const fn is_oauth(self) -> bool {

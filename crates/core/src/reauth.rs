@@ -48,7 +48,7 @@ pub enum Mismatch {
     NoIdentity,
     /// The account is another than the one asked for.
     #[error(
-        "another account signed in than the one that was asked for; sign in with the address named by login_hint"
+        "this is another account than the one that was asked for; use the account the grant was made with"
     )]
     OtherAccount,
     /// Identity and address each belong to a grant, and not to the same one.

@@ -161,6 +161,20 @@ pub fn parse_origin(text: &str) -> Option<String> {
     (bare && web).then(|| url.origin().ascii_serialization())
 }
 
+/// The origins an application lists in `idp_settings.origins` of its profile: one text, separated by
+/// commas. What is no origin is left out.
+#[must_use]
+pub fn idp_origins(profile: &Map<String, Value>) -> Vec<String> {
+    let text = profile
+        .get("idp_settings")
+        .and_then(|settings| settings.get("origins"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    text.split(',')
+        .filter_map(|origin| parse_origin(origin.trim()))
+        .collect()
+}
+
 /// The audience of tokens given to a redirect URI: its origin, or its scheme where it has none.
 #[must_use]
 pub fn audience_of(redirect_uri: &str) -> String {
@@ -274,6 +288,13 @@ mod tests {
         assert_eq!(parse_origin("http://a.b"), None);
         assert_eq!(audience_of("https://a.b/cb?x"), "https://a.b");
         assert_eq!(audience_of("myapp://cb"), "myapp:");
+    }
+
+    #[test]
+    fn origins_of_an_identity_provider_are_read_from_their_list() {
+        let profile = serde_json::json!({"idp_settings": {"origins": "https://a.b, http://localhost:3000,x"}});
+        let origins = idp_origins(profile.as_object().unwrap());
+        assert_eq!(origins, ["https://a.b", "http://localhost:3000"]);
     }
 
     #[test]

@@ -39,8 +39,6 @@ pub enum DigestKind {
     ApiKey,
     /// A one-time authorization code of Keyway's own.
     Code,
-    /// The `state` a sign-in carries to the provider.
-    State,
     /// An access token of Keyway's own.
     AccessToken,
     /// A refresh token of Keyway's own.
@@ -53,10 +51,9 @@ pub enum DigestKind {
 
 impl DigestKind {
     /// Every kind, for the vault to prepare.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::ApiKey,
         Self::Code,
-        Self::State,
         Self::AccessToken,
         Self::RefreshToken,
         Self::CredentialData,
@@ -69,7 +66,6 @@ impl DigestKind {
         match self {
             Self::ApiKey => "api_key",
             Self::Code => "code",
-            Self::State => "state",
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
             Self::CredentialData => "credential_data",

@@ -2,7 +2,7 @@
 //!
 //! Until the provider calls back, a sign-in lives nowhere but in the browser that began it: sealed in
 //! a cookie, bound to the `state` the provider carries ([`Started`]). The callback uses it up with one
-//! insert of the state's digest, and what came of it ([`Outcome`]) waits, sealed, for the exchange.
+//! insert of its id, and what came of it ([`Outcome`]) waits, sealed, for the exchange.
 
 use crate::application::Platform;
 use crate::ids::{
@@ -55,8 +55,6 @@ pub struct Started {
     pub state: Option<String>,
     /// The address the application expects.
     pub login_hint: Option<String>,
-    /// The grant that address named when the sign-in began.
-    pub expected_grant_id: Option<GrantId>,
     /// Give the application a refresh token.
     pub offline: bool,
     /// Rotate that refresh token at each use.
@@ -119,6 +117,8 @@ pub struct Outcome {
     pub token_set_id: TokenSetId,
     /// The credential's client the tokens were issued to.
     pub client_id: Option<String>,
+    /// The grant that `login_hint` names: the exchange must end at it.
+    pub expected_grant_id: Option<GrantId>,
 }
 
 /// Where a used sign-in stands.
@@ -160,7 +160,7 @@ impl SignInStatus {
     }
 }
 
-/// A used sign-in as stored.
+/// A used sign-in as stored. Its id is unique: a second use of the same handle finds it taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignIn {
     /// Its id.
@@ -169,11 +169,9 @@ pub struct SignIn {
     pub application_id: ApplicationId,
     /// The credential it uses.
     pub credential_id: CredentialId,
-    /// Unique: a second use of the same state finds it taken.
-    pub state_digest: Digest,
     /// Where it stands.
     pub status: SignInStatus,
-    /// Finds it by Keyway's code.
+    /// Proves Keyway's code.
     pub code_digest: Option<Digest>,
     /// The sealed [`Outcome`].
     pub outcome: Option<Sealed>,

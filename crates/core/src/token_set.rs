@@ -73,9 +73,9 @@ pub struct TokenSet {
     /// Names the user's consent at the provider: provider, project (else client id) and identity.
     /// Revoking one token set of a consent ends them all.
     pub consent_key: Option<String>,
-    /// When it was stored.
+    /// When it was stored; of a revoking one, when it was cut off from its grant.
     pub created_at: UnixMillis,
-    /// When it last changed.
+    /// When it last changed; of a revoking one, when its revocation is tried next.
     pub updated_at: UnixMillis,
     /// Raised by every write.
     pub version: i64,

@@ -4,10 +4,12 @@ use crate::caller::Caller;
 use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
 use crate::keys::key_change;
+use crate::tenant_json::check_member;
 use crate::redirect_uris::{self, NewRedirectUri, uri_change};
 use keyway_core::application::{AdditionalSettings, ApiKey, Application, RedirectUri};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::ids::{ApplicationId, OrganizationId, RedirectUriId};
+use keyway_core::redirect_uri::parse_origin;
 use keyway_core::time::UnixMillis;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
@@ -51,6 +53,44 @@ fn check_word(name: &str, text: &str) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::field(name, "must be 1 to 200 printable bytes"))
+    }
+}
+
+/// Where the sign-in box of the hosted page may stand.
+const ALIGNMENTS: [&str; 3] = ["left", "center", "right"];
+
+fn no_application() -> Error {
+    Error::not_found("No application with this id.")
+}
+
+/// The profile is public, and the switches are read at every sign-in.
+fn check_sizes(patch: &ApplicationPatch) -> Result<(), Error> {
+    for (name, value) in &patch.profile {
+        check_member(name, value)?;
+    }
+    check_member("additional_settings", &patch.additional_settings)
+}
+
+/// Members of the profile that mean something to browsers.
+fn check_profile(profile: &Map<String, Value>) -> Result<(), Error> {
+    let member = |object: &str, name: &str| {
+        let found = profile.get(object)?.get(name)?.as_str()?;
+        Some(found.trim()).filter(|text| !text.is_empty())
+    };
+    if let Some(origins) = member("idp_settings", "origins")
+        && origins.split(',').any(|o| parse_origin(o.trim()).is_none())
+    {
+        return Err(Error::field(
+            "idp_settings.origins",
+            "must be origins separated by commas, each https://host[:port] without path, query or fragment (http on localhost alone)",
+        ));
+    }
+    match member("hosted_authentication", "alignment") {
+        Some(alignment) if !ALIGNMENTS.contains(&alignment) => Err(Error::field(
+            "hosted_authentication.alignment",
+            "must be left, center or right",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -142,9 +182,7 @@ impl Engine {
             Box::pin(async move { Ok((s.application(id).await?, s.redirect_uris(id).await?)) })
         });
         let (application, uris) = job.await?;
-        let application =
-            application.ok_or_else(|| Error::not_found("No application with this id."))?;
-        Ok((application, uris))
+        Ok((application.ok_or_else(no_application)?, uris))
     }
 
     /// What anyone may know of an application: its branding. For pages that know only the client id.
@@ -152,7 +190,10 @@ impl Engine {
     /// # Errors
     /// If there is none with this id.
     pub async fn public_application(&self, id: ApplicationId) -> Result<Application, Error> {
-        Ok(self.application(id).await?.0)
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.application(id).await }));
+        job.await?.ok_or_else(no_application)
     }
 
     /// Changes an application.
@@ -164,6 +205,8 @@ impl Engine {
         caller: &Caller,
         patch: ApplicationPatch,
     ) -> Result<(Application, Vec<RedirectUri>), Error> {
+        check_profile(&patch.profile)?;
+        check_sizes(&patch)?;
         let (current, uris) = self.application(caller.application_id).await?;
         let updated = self.patched(&current, &patch);
         let plan = match patch.callback_uris {

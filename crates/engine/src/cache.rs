@@ -1,7 +1,10 @@
 //! What is remembered between requests: who a key or token belongs to, and grants. Bounded, and exact:
 //! an entry goes the moment this process changes what it says, and within a poll when another does.
 
+use crate::follower::Following;
+use crate::known::KnownThings;
 use crate::refresh::{OpenedToken, OpenedTokens, table};
+use crate::tenant_json::{json_bytes, map_bytes};
 use bytes::Bytes;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::grant::Grant;
@@ -23,6 +26,9 @@ const GRANTS_EXPECTED: usize = 30_000;
 /// What a remembered grant takes beside its texts, in bytes.
 const GRANT_FIXED_BYTES: usize = 400;
 
+/// What its rendered form takes beside the members an application or a user decides, in bytes.
+const RENDERED_FIXED_BYTES: usize = 500;
+
 /// A grant, and the form in which the edge last wrote it.
 #[derive(Debug)]
 pub struct KnownGrant {
@@ -37,17 +43,26 @@ impl KnownGrant {
         let grant = &self.grant;
         let texts = [
             &grant.name,
+            &grant.identity,
+            &grant.provider_user_id,
             &grant.state,
+            &grant.ip,
             &grant.user_agent,
             &grant.external_id,
         ];
-        let texts: usize = texts
+        let held: usize = texts
             .iter()
             .map(|t| t.as_ref().map_or(0, String::len))
             .sum();
-        let scopes: usize = grant.scope.iter().map(|s| s.len() + 24).sum();
-        // The rendered form repeats the texts, and is written after the entry is weighed.
-        let size = GRANT_FIXED_BYTES + 2 * (texts + scopes + grant.email.len()) + 300;
+        let scopes: usize = grant
+            .scope
+            .iter()
+            .map(|s| s.len() + size_of::<String>())
+            .sum();
+        let held = held + scopes + grant.email.len() + map_bytes(&grant.settings);
+        // The rendered form is written after the entry is weighed, and must not change its weight.
+        let rendered = json_bytes(&(texts, &grant.email, grant.scope.as_slice(), &grant.settings));
+        let size = GRANT_FIXED_BYTES + held + RENDERED_FIXED_BYTES + rendered;
         u64::try_from(size).unwrap_or(u64::MAX)
     }
 }
@@ -86,6 +101,9 @@ pub(crate) struct Cache {
     tokens: quick_cache::sync::Cache<Digest, KnownToken>,
     grants: quick_cache::sync::Cache<GrantId, Arc<KnownGrant>, ByBytes>,
     opened: OpenedTokens,
+    things: KnownThings,
+    /// Nothing remembered is served unless it is known to be current.
+    pub(crate) following: Following,
     /// Raised, under `writing`, by every forgetting.
     epoch: AtomicU64,
     /// Held while remembering or forgetting; hits take no lock.
@@ -99,19 +117,26 @@ impl Cache {
             tokens: quick_cache::sync::Cache::new(TOKENS_REMEMBERED),
             grants: quick_cache::sync::Cache::with_weighter(GRANTS_EXPECTED, GRANTS_BYTES, ByBytes),
             opened: table(),
+            things: KnownThings::new(),
+            following: Following::new(),
             epoch: AtomicU64::new(0),
             writing: Mutex::new(()),
         }
     }
 
+    /// A hit, unless what other processes changed is not known: then it counts as a miss.
+    fn current<T>(&self, hit: Option<T>) -> Option<T> {
+        hit.filter(|_| self.following.is_current())
+    }
+
     pub(crate) fn key(&self, digest: &Digest) -> Result<KnownKey, Miss> {
         let miss = Miss(self.epoch.load(Ordering::SeqCst));
-        self.keys.get(digest).ok_or(miss)
+        self.current(self.keys.get(digest)).ok_or(miss)
     }
 
     pub(crate) fn token(&self, digest: &Digest) -> Result<KnownToken, Miss> {
         let miss = Miss(self.epoch.load(Ordering::SeqCst));
-        self.tokens.get(digest).ok_or(miss)
+        self.current(self.tokens.get(digest)).ok_or(miss)
     }
 
     pub(crate) fn remember_key(&self, miss: Miss, digest: Digest, known: KnownKey) {
@@ -128,7 +153,7 @@ impl Cache {
 
     pub(crate) fn grant(&self, id: &GrantId) -> Result<Arc<KnownGrant>, Miss> {
         let miss = Miss(self.epoch.load(Ordering::SeqCst));
-        self.grants.get(id).ok_or(miss)
+        self.current(self.grants.get(id)).ok_or(miss)
     }
 
     pub(crate) fn remember_grant(&self, miss: Miss, grant: Grant) -> Arc<KnownGrant> {
@@ -145,7 +170,7 @@ impl Cache {
 
     pub(crate) fn opened(&self, id: &GrantId) -> Result<Arc<OpenedToken>, Miss> {
         let miss = self.opened_miss();
-        self.opened.get(id).ok_or(miss)
+        self.current(self.opened.get(id)).ok_or(miss)
     }
 
     pub(crate) fn opened_miss(&self) -> Miss {
@@ -177,9 +202,14 @@ impl Cache {
     /// Drops what `change` makes stale. Revocations are rare, so they clear a whole table rather than
     /// keep an index of it.
     pub(crate) fn forget(&self, change: &NewChange) {
+        self.forget_things(change);
         match (change.entity, change.action) {
             (Entity::ApiKey | Entity::Application, Action::Created) => {}
-            (Entity::ApiKey | Entity::Application, _) => self.clear_keys(),
+            (Entity::ApiKey, _) => self.clear_keys(),
+            (Entity::Application, _) => {
+                self.clear_keys();
+                self.clear_tokens();
+            }
             (Entity::TokenFamily, Action::Revoked) => self.clear_tokens(),
             (Entity::Grant, Action::Created) => {}
             (Entity::TokenSet, _) => self.forget_opened(&change.entity_id),
@@ -193,6 +223,38 @@ impl Cache {
             (Entity::Credential | Entity::Connector, Action::Deleted) => self.clear_grants(),
             _ => {}
         }
+    }
+
+    /// What `ask` finds among the remembered applications and credentials.
+    pub(crate) fn known<T>(&self, ask: impl FnOnce(&KnownThings) -> Option<T>) -> Result<T, Miss> {
+        let miss = self.known_miss();
+        self.current(ask(&self.things)).ok_or(miss)
+    }
+
+    pub(crate) fn known_miss(&self) -> Miss {
+        Miss(self.epoch.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn remember_known(&self, miss: Miss, remember: impl FnOnce(&KnownThings)) {
+        if let Some(_writing) = self.unless_stale(miss) {
+            remember(&self.things);
+        }
+    }
+
+    fn forget_things(&self, change: &NewChange) {
+        let concerned = matches!(
+            change.entity,
+            Entity::Application | Entity::RedirectUri | Entity::Connector | Entity::Credential
+        );
+        if concerned {
+            let _writing = self.forgetting();
+            self.things.forget(change);
+        }
+    }
+
+    fn clear_things(&self) {
+        let _writing = self.forgetting();
+        self.things.clear();
     }
 
     fn clear_keys(&self) {
@@ -239,6 +301,7 @@ impl Cache {
         self.clear_keys();
         self.clear_tokens();
         self.clear_grants();
+        self.clear_things();
     }
 }
 
@@ -260,6 +323,50 @@ mod tests {
         }
     }
 
+    fn grant(settings: serde_json::Value) -> Grant {
+        let serde_json::Value::Object(settings) = settings else {
+            panic!("an object")
+        };
+        Grant {
+            id: GrantId::from_u128(1),
+            application_id: ApplicationId::from_u128(2),
+            provider: keyway_core::provider::Provider::Google,
+            connector_id: keyway_core::ids::ConnectorId::from_u128(3),
+            credential_id: None,
+            email: "a@b.c".into(),
+            identity: None,
+            provider_user_id: None,
+            name: None,
+            scope: keyway_core::scope::Scopes::none(),
+            status: keyway_core::grant::GrantStatus::Valid,
+            is_anchored: true,
+            blocked: false,
+            settings,
+            state: None,
+            ip: None,
+            user_agent: None,
+            workspace_id: None,
+            external_id: None,
+            created_at: UnixMillis(0),
+            updated_at: UnixMillis(0),
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn a_grant_weighs_its_settings_and_what_is_written_of_them() {
+        let known = |settings| KnownGrant {
+            grant: grant(settings),
+            rendered: OnceLock::new(),
+        };
+        let plain = known(serde_json::json!({})).bytes();
+        let large = known(serde_json::json!({"a": "x".repeat(8_000)}));
+        assert!(large.bytes() >= plain + 16_000);
+        let before = large.bytes();
+        drop(large.rendered.set(Bytes::from(vec![0; 9_000])));
+        assert_eq!(large.bytes(), before, "a weight must not change in the cache");
+    }
+
     #[test]
     fn what_was_read_before_a_forgetting_is_not_remembered_after_it() {
         let (cache, digest) = (Cache::new(), Digest([1; 32]));
@@ -270,5 +377,17 @@ mod tests {
         let fresh = cache.key(&digest).unwrap_err();
         cache.remember_key(fresh, digest, known());
         assert!(cache.key(&digest).is_ok());
+    }
+
+    #[test]
+    fn a_hit_counts_as_a_miss_while_the_sequence_of_changes_cannot_be_followed() {
+        let (cache, digest) = (Cache::new(), Digest([1; 32]));
+        let miss = cache.key(&digest).unwrap_err();
+        cache.remember_key(miss, digest, known());
+        assert!(cache.key(&digest).is_ok());
+        cache.following.begin();
+        let stale = cache.key(&digest).unwrap_err();
+        cache.remember_key(stale, digest, known());
+        assert!(cache.key(&digest).is_err());
     }
 }

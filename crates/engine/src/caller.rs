@@ -57,6 +57,11 @@ fn refused() -> Error {
     Error::new(ErrorKind::Unauthorized, "Bearer token invalid")
 }
 
+fn application_blocked() -> Error {
+    let message = "Application blocked, contact administrator.";
+    Error::new(ErrorKind::Blocked, message)
+}
+
 impl Engine {
     /// The application whose API key `text` is.
     ///
@@ -114,8 +119,7 @@ impl Engine {
             return Err(refused());
         };
         if blocked {
-            let message = "Application blocked, contact administrator.";
-            return Err(Error::new(ErrorKind::Blocked, message));
+            return Err(application_blocked());
         }
         let caller = Caller {
             application_id: key.application_id,
@@ -132,7 +136,7 @@ impl Engine {
     /// The grant whose access token `text` is.
     ///
     /// # Errors
-    /// `Unauthorized` for anything that is no live access token.
+    /// `Unauthorized` for anything that is no live access token; `Blocked` if its application is barred.
     pub async fn bearer(&self, text: &str) -> Result<Bearer, Error> {
         if !looks_like(BearerKind::AccessToken, text) {
             return Err(refused());
@@ -142,7 +146,7 @@ impl Engine {
             .digest(DigestKind::AccessToken, text.as_bytes());
         let known = match self.inner.cache.token(&digest) {
             Ok(known) => known,
-            Err(miss) => self.look_up_token(digest, miss).await?,
+            Err(miss) => self.look_up_token(text, digest, miss).await?,
         };
         if self.now() >= known.expires_at {
             return Err(refused());
@@ -153,12 +157,16 @@ impl Engine {
         })
     }
 
-    async fn look_up_token(&self, digest: Digest, miss: Miss) -> Result<KnownToken, Error> {
-        let found = self
-            .store()
-            .read(move |s| Box::pin(async move { s.access_token_by_digest(&digest).await }))
-            .await?;
-        let token = found.ok_or_else(refused)?;
+    async fn look_up_token(
+        &self,
+        text: &str,
+        digest: Digest,
+        miss: Miss,
+    ) -> Result<KnownToken, Error> {
+        let token = self.find_access_token(text).await?.ok_or_else(refused)?;
+        if self.public_application(token.application_id).await?.blocked {
+            return Err(application_blocked());
+        }
         let known = KnownToken {
             application_id: token.application_id,
             grant_id: token.grant_id,

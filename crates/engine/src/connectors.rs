@@ -5,10 +5,12 @@ use crate::caller::Caller;
 use crate::credential_data::{ClientMembers, check_settings, provider_project, public_settings};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
+use crate::tenant_json::check_member;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialSecret, CredentialType, Health, Owner};
 use keyway_core::ids::{ConnectorId, CredentialId};
+use keyway_core::page::{LIMIT_MAX, Page};
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_core::time::UnixMillis;
@@ -17,7 +19,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 /// A connector to make.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewConnector {
     /// Its provider.
     pub provider: Provider,
@@ -29,8 +31,17 @@ pub struct NewConnector {
     pub scope: Scopes,
 }
 
+impl std::fmt::Debug for NewConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewConnector")
+            .field("provider", &self.provider)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What to change of a connector. Absent members keep their values.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct ConnectorPatch {
     /// The name.
     pub name: Option<String>,
@@ -42,7 +53,17 @@ pub struct ConnectorPatch {
     pub active_credential_id: Option<CredentialId>,
 }
 
-fn missing(provider: Provider) -> Error {
+impl std::fmt::Debug for ConnectorPatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectorPatch")
+            .field("name", &self.name)
+            .field("scope", &self.scope)
+            .field("active_credential_id", &self.active_credential_id)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn missing(provider: Provider) -> Error {
     Error::not_found(format!(
         "This application has no {provider} connector; create one with POST /v3/connectors."
     ))
@@ -81,6 +102,7 @@ impl Engine {
             .unwrap_or_else(|| new.provider.title().to_owned());
         check_name(&name)?;
         let mut connector = self.connector_row(caller, &new, name);
+        check_member("settings", &connector.settings)?;
         let primary = self.primary_rows(&connector, &members)?;
         if let Some(rows) = &primary {
             connector.active_credential_id = Some(rows.credential.id);
@@ -200,7 +222,7 @@ impl Engine {
         }
     }
 
-    /// An application's connectors, oldest first.
+    /// An application's connectors, newest first.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -241,6 +263,9 @@ impl Engine {
         patch: ConnectorPatch,
     ) -> Result<Connector, Error> {
         let current = self.connector(caller, provider).await?;
+        if patch == ConnectorPatch::default() {
+            return Ok(current);
+        }
         let mut updated = current.clone();
         if let Some(name) = patch.name {
             check_name(&name)?;
@@ -332,6 +357,7 @@ impl Engine {
         }
         let tenant = connector.settings.get("tenant").cloned();
         connector.settings = public_settings(settings);
+        check_member("settings", &connector.settings)?;
         if let (Some(tenant), false) = (tenant, connector.settings.contains_key("tenant")) {
             connector.settings.insert("tenant".into(), tenant);
         }
@@ -344,17 +370,19 @@ impl Engine {
                 self.edit_primary(connector, primary, &members).await
             }
             _ if members.is_empty() => Ok(PrimaryEdit::None),
-            _ => self.add_primary(connector, settings),
+            _ => self.add_primary(connector, settings).await,
         }
     }
 
-    fn add_primary(
+    async fn add_primary(
         &self,
         connector: &mut Connector,
         settings: &Map<String, Value>,
     ) -> Result<PrimaryEdit, Error> {
         let members = check_settings(connector.provider, settings)?;
-        let Some(rows) = self.primary_rows(connector, &members)? else {
+        let mut named = connector.clone();
+        named.name = self.free_name(connector).await?;
+        let Some(rows) = self.primary_rows(&named, &members)? else {
             return Ok(PrimaryEdit::None);
         };
         connector.primary_credential_id = Some(rows.credential.id);
@@ -362,6 +390,28 @@ impl Engine {
             .active_credential_id
             .get_or_insert(rows.credential.id);
         Ok(PrimaryEdit::Add(Box::new(rows)))
+    }
+
+    /// The connector's name, or, where a credential of it is called so, the first free one of "<name> 2",
+    /// "<name> 3" and so on.
+    async fn free_name(&self, connector: &Connector) -> Result<String, Error> {
+        let (application_id, id) = (connector.application_id, connector.id);
+        let name = connector.name.clone();
+        let job = self.store().read(move |s| {
+            Box::pin(async move {
+                let (mut free, mut number) = (name.clone(), 1_u32);
+                while s
+                    .credential_by_name(application_id, id, &free)
+                    .await?
+                    .is_some()
+                {
+                    number += 1;
+                    free = format!("{name} {number}");
+                }
+                Ok(free)
+            })
+        });
+        Ok(job.await?)
     }
 
     async fn edit_primary(
@@ -404,8 +454,7 @@ impl Engine {
     /// If there is none.
     pub async fn delete_connector(&self, caller: &Caller, provider: Provider) -> Result<(), Error> {
         let connector = self.connector(caller, provider).await?;
-        let now = self.now();
-        let change = connector_change(&connector, Action::Deleted, &caller.actor(), now);
+        let (now, actor) = (self.now(), caller.actor());
         self.commit(move |s| {
             Box::pin(async move {
                 let application_id = connector.application_id;
@@ -415,12 +464,42 @@ impl Engine {
                 {
                     return Err(missing(provider));
                 }
+                let mut changes = vec![connector_change(&connector, Action::Deleted, &actor, now)];
+                for credential in all_credentials(s, &connector).await? {
+                    changes.push(crate::credentials::credential_change(
+                        &credential,
+                        Action::Deleted,
+                        &actor,
+                        now,
+                    ));
+                }
                 s.delete_credentials_of(application_id, connector.id, now)
                     .await?;
-                Ok(((), vec![change]))
+                Ok(((), changes))
             })
         })
         .await
+    }
+}
+
+async fn all_credentials(
+    s: &mut keyway_store::Session<'_>,
+    connector: &Connector,
+) -> Result<Vec<Credential>, StoreError> {
+    let mut all = Vec::new();
+    loop {
+        let page = Page {
+            limit: LIMIT_MAX,
+            offset: i64::try_from(all.len()).unwrap_or(i64::MAX),
+            ..Page::default()
+        };
+        let rows = s
+            .credentials(connector.application_id, connector.id, page)
+            .await?;
+        if rows.is_empty() {
+            return Ok(all);
+        }
+        all.extend(rows);
     }
 }
 
@@ -479,12 +558,18 @@ fn duplicate(provider: Provider) -> Error {
     Error::new(
         ErrorKind::InvalidRequest,
         format!(
-            "provider: this application has a {provider} connector already; change it with PATCH /v3/connectors/{provider}, or add a credential to it"
+            "provider: this application has {} {provider} connector already; change it with PATCH /v3/connectors/{provider}, or add a credential to it",
+            provider.article()
         ),
     )
 }
 
-fn connector_change(row: &Connector, action: Action, actor: &str, at: UnixMillis) -> NewChange {
+pub(crate) fn connector_change(
+    row: &Connector,
+    action: Action,
+    actor: &str,
+    at: UnixMillis,
+) -> NewChange {
     let change = ChangeOf {
         application_id: row.application_id,
         entity: Entity::Connector,

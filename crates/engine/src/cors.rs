@@ -4,8 +4,7 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use keyway_core::ids::ApplicationId;
-use keyway_core::redirect_uri::parse_origin;
-use serde_json::Value;
+use keyway_core::redirect_uri::{idp_origins, parse_origin};
 
 impl Engine {
     /// Whether any application has registered `origin`, by a `js` redirect URI or in `idp_settings`.
@@ -43,30 +42,5 @@ impl Engine {
         let listed =
             application.is_some_and(|app| idp_origins(&app.profile).contains(&origin.to_owned()));
         Ok(registered || listed)
-    }
-}
-
-/// `idp_settings.origins`: one text, separated by commas.
-fn idp_origins(profile: &serde_json::Map<String, Value>) -> Vec<String> {
-    let text = profile
-        .get("idp_settings")
-        .and_then(|settings| settings.get("origins"))
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    text.split(',')
-        .filter_map(|origin| parse_origin(origin.trim()))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn origins_of_an_identity_provider_are_read_from_their_list() {
-        let profile = json!({"idp_settings": {"origins": "https://a.b, http://localhost:3000,x"}});
-        let origins = idp_origins(profile.as_object().unwrap());
-        assert_eq!(origins, ["https://a.b", "http://localhost:3000"]);
     }
 }

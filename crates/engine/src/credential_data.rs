@@ -104,6 +104,37 @@ fn require(map: &Map<String, Value>, name: &str) -> Result<(), Error> {
     }
 }
 
+/// Members of a Google key file as one client's change of case spells them, and as they are.
+const MANGLED: [(&str, &str); 2] = [
+    ("auth_provider_x_509_cert_url", "auth_provider_x509_cert_url"),
+    ("client_x_509_cert_url", "client_x509_cert_url"),
+];
+
+/// The data with the members a client misspells under their own names, so that one key file is the same
+/// data whichever client sends it.
+#[must_use]
+pub(crate) fn unmangled(mut data: Map<String, Value>) -> Map<String, Value> {
+    for (wrong, right) in MANGLED {
+        if let Some(value) = data.remove(wrong) {
+            data.entry(right).or_insert(value);
+        }
+    }
+    data
+}
+
+/// A key file's key is PEM (RFC 7468); whether it is a good one only the provider can tell.
+fn require_pem(data: &Map<String, Value>) -> Result<(), Error> {
+    require(data, "private_key")?;
+    let text = text_member(data, "credential_data", "private_key")?.unwrap_or_default();
+    let begin = text.split_once("-----BEGIN ").map(|(_, rest)| rest);
+    let label = begin.and_then(|rest| Some(rest.split_once("-----")?.0));
+    if label.is_some_and(|label| label.ends_with("PRIVATE KEY")) {
+        return Ok(());
+    }
+    let what = "must be a private key in PEM: -----BEGIN PRIVATE KEY----- and so on, as in the key file";
+    Err(Error::field("credential_data.private_key", what))
+}
+
 /// Checks `credential_data` of a type for a provider.
 ///
 /// # Errors
@@ -138,9 +169,9 @@ pub fn check(
         }
         CredentialType::ServiceAccount => {
             only(Provider::Google)?;
-            for name in ["private_key_id", "private_key", "client_email"] {
-                require(data, name)?;
-            }
+            require(data, "private_key_id")?;
+            require_pem(data)?;
+            require(data, "client_email")?;
         }
         CredentialType::AdminConsent => {
             only(Provider::Microsoft)?;
@@ -281,6 +312,35 @@ mod tests {
                 &tenant_only
             )
             .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_private_key_that_is_none_is_refused_by_name() {
+        let check = |key: &str| {
+            let data = json!({"private_key_id": "1", "private_key": key, "client_email": "a@b.c"});
+            check(Provider::Google, CredentialType::ServiceAccount, &map(&data))
+        };
+        for good in [
+            "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----",
+        ] {
+            assert!(check(good).is_ok());
+        }
+        for bad in ["x", "PRIVATE KEY", "-----BEGIN CERTIFICATE-----"] {
+            let text = message(check(bad));
+            assert!(text.starts_with("credential_data.private_key: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn members_that_a_client_misspells_get_their_names_back() {
+        let given = json!({"auth_provider_x_509_cert_url": "a", "client_x_509_cert_url": "b",
+                           "client_x509_cert_url": "c", "other_x_509": "d"});
+        assert_eq!(
+            Value::Object(unmangled(map(&given))),
+            json!({"auth_provider_x509_cert_url": "a", "client_x509_cert_url": "c",
+                   "other_x_509": "d"})
         );
     }
 

@@ -2,7 +2,7 @@
 
 use crate::applications::changed_meanwhile;
 use crate::caller::Caller;
-use crate::connectors::NewCredentialRows;
+use crate::connectors::{self, NewCredentialRows, connector_change};
 use crate::credential_data::{self, ClientMembers, provider_project};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
@@ -10,14 +10,15 @@ use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, Health, Owner};
 use keyway_core::ids::CredentialId;
-use keyway_core::page::{LIMIT_MAX, Page};
+use keyway_core::page::Page;
 use keyway_core::provider::Provider;
+use keyway_core::sealed::Digest;
 use keyway_core::time::UnixMillis;
 use keyway_store::{Constraint, Session, StoreError};
 use serde_json::{Map, Value, json};
 
 /// A credential to make.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewCredential {
     /// Its name; unique on its connector.
     pub name: String,
@@ -27,13 +28,30 @@ pub struct NewCredential {
     pub data: Map<String, Value>,
 }
 
+impl std::fmt::Debug for NewCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewCredential")
+            .field("name", &self.name)
+            .field("credential_type", &self.credential_type)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What to change of a credential. Absent members keep their values; `data` is replaced whole.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CredentialPatch {
     /// The name.
     pub name: Option<String>,
     /// The data.
     pub data: Option<Map<String, Value>>,
+}
+
+impl std::fmt::Debug for CredentialPatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialPatch")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 fn missing() -> Error {
@@ -77,27 +95,41 @@ impl Engine {
         &self,
         caller: &Caller,
         provider: Provider,
-        new: NewCredential,
+        mut new: NewCredential,
     ) -> Result<Credential, Error> {
         check_name(&new.name)?;
+        new.data = credential_data::unmangled(new.data);
         let connector = self.connector(caller, provider).await?;
         let members = credential_data::check(provider, new.credential_type, &new.data)?;
         let digest = self.data_digest(new.credential_type, &new.name, &new.data);
-        let (application_id, connector_id) = (caller.application_id, connector.id);
-        let equal = self.store().read(move |s| {
+        if let Some(existing) = self.equal_credential(&connector, digest).await? {
+            return Ok(existing);
+        }
+        let rows = self.credential_rows(&connector, &new, &members)?;
+        let credential = rows.credential.clone();
+        let connector_now = connector.clone();
+        if let Err(error) = self.store_credential(caller, connector, rows).await {
+            // An equal one made at the same moment is as good as this one.
+            let made = self.equal_credential(&connector_now, digest).await?;
+            return made.ok_or(error);
+        }
+        self.probe_in_background(credential.clone());
+        Ok(credential)
+    }
+
+    async fn equal_credential(
+        &self,
+        connector: &Connector,
+        digest: Digest,
+    ) -> Result<Option<Credential>, Error> {
+        let (application_id, connector_id) = (connector.application_id, connector.id);
+        let job = self.store().read(move |s| {
             Box::pin(async move {
                 s.credential_by_digest(application_id, connector_id, &digest)
                     .await
             })
         });
-        if let Some(existing) = equal.await? {
-            return Ok(existing);
-        }
-        let rows = self.credential_rows(&connector, &new, &members)?;
-        let credential = rows.credential.clone();
-        self.store_credential(caller, connector, rows).await?;
-        self.probe_in_background(credential.clone());
-        Ok(credential)
+        Ok(job.await?)
     }
 
     fn credential_rows(
@@ -155,18 +187,28 @@ impl Engine {
             connector.active_credential_id.or(Some(rows.credential.id));
         connector.updated_at = now;
         connector.version += 1;
-        let change = credential_change(&rows.credential, Action::Created, &caller.actor(), now);
+        let actor = caller.actor();
+        let mut changes = vec![credential_change(
+            &rows.credential,
+            Action::Created,
+            &actor,
+            now,
+        )];
+        if first {
+            changes.push(connector_change(&connector, Action::Updated, &actor, now));
+        }
         self.commit(move |s| {
             Box::pin(async move {
-                insert_rows(s, &rows).await?;
-                if first
-                    && !s
-                        .update_connector(&connector, connector.version - 1)
-                        .await?
-                {
+                // Before the hold: two holders who both want to write would wait for each other.
+                let is_written = !first
+                    || s.update_connector(&connector, connector.version - 1)
+                        .await?;
+                hold_ground(s, &rows.credential).await?;
+                if !is_written {
                     return Err(changed_meanwhile());
                 }
-                Ok(((), vec![change]))
+                insert_rows(s, &rows).await?;
+                Ok(((), changes))
             })
         })
         .await
@@ -217,9 +259,13 @@ impl Engine {
         caller: &Caller,
         provider: Provider,
         id: CredentialId,
-        patch: CredentialPatch,
+        mut patch: CredentialPatch,
     ) -> Result<Credential, Error> {
         let mut edited = self.credential(caller, provider, id).await?;
+        if patch.name.is_none() && patch.data.is_none() {
+            return Ok(edited);
+        }
+        patch.data = patch.data.map(credential_data::unmangled);
         let connector = self.connector(caller, provider).await?;
         let current = self.data_of(&edited).await?;
         let data = patch.data.as_ref().unwrap_or(&current);
@@ -290,6 +336,7 @@ impl Engine {
         let renewed = rows.secret.is_some();
         self.commit(move |s| {
             Box::pin(async move {
+                hold_ground(s, &rows.credential).await?;
                 replace_rows(s, &rows).await?;
                 Ok(((), vec![change]))
             })
@@ -339,7 +386,6 @@ impl Engine {
     ) -> Result<(), Error> {
         let credential = self.credential(caller, provider, id).await?;
         let mut connector = self.connector(caller, provider).await?;
-        self.refuse_while_borrowed(caller, &connector, id).await?;
         if connector.active_credential_id == Some(id) {
             return Err(is_default(provider));
         }
@@ -347,7 +393,11 @@ impl Engine {
         connector.primary_credential_id = connector.primary_credential_id.filter(|p| *p != id);
         connector.updated_at = now;
         connector.version += 1;
-        let change = credential_change(&credential, Action::Deleted, &caller.actor(), now);
+        let actor = caller.actor();
+        let changes = vec![
+            credential_change(&credential, Action::Deleted, &actor, now),
+            connector_change(&connector, Action::Updated, &actor, now),
+        ];
         self.commit(move |s| {
             Box::pin(async move {
                 // The connector's version fences a change of the default at the same moment.
@@ -357,43 +407,48 @@ impl Engine {
                 {
                     return Err(changed_meanwhile());
                 }
+                if s.credential_is_borrowed(connector.application_id, id)
+                    .await?
+                {
+                    return Err(is_borrowed());
+                }
                 if !s
                     .delete_credential(connector.application_id, id, now)
                     .await?
                 {
                     return Err(missing());
                 }
-                Ok(((), vec![change]))
+                Ok(((), changes))
             })
         })
         .await
     }
+}
 
-    async fn refuse_while_borrowed(
-        &self,
-        caller: &Caller,
-        connector: &Connector,
-        id: CredentialId,
-    ) -> Result<(), Error> {
-        let (application_id, connector_id) = (caller.application_id, connector.id);
-        let page = Page {
-            limit: LIMIT_MAX,
-            ..Page::default()
-        };
-        let job = self.store().read(move |s| {
-            Box::pin(async move { s.credentials(application_id, connector_id, page).await })
-        });
-        match job.await?.into_iter().find(|c| c.borrows_from == Some(id)) {
-            None => Ok(()),
-            Some(other) => Err(Error::new(
-                ErrorKind::InvalidRequest,
-                format!(
-                    "The credential '{}' uses this one's client; give it client settings of its own, or delete it first.",
-                    other.name
-                ),
-            )),
-        }
+/// What a credential stands on must be there when it is written, and stay: its connector, and whoever
+/// lends it a client.
+async fn hold_ground(s: &mut Session<'_>, credential: &Credential) -> Result<(), Error> {
+    let application_id = credential.application_id;
+    if !s
+        .hold_connector(application_id, credential.connector_id)
+        .await?
+    {
+        return Err(connectors::missing(credential.provider));
     }
+    match credential.borrows_from {
+        // Whoever deletes a lender writes the connector first.
+        Some(lender) if s.credential(application_id, lender).await?.is_none() => {
+            Err(changed_meanwhile())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_borrowed() -> Error {
+    Error::new(
+        ErrorKind::InvalidRequest,
+        "Another credential of this connector uses this one's client; give it client settings of its own, or delete it first.",
+    )
 }
 
 fn is_default(provider: Provider) -> Error {
@@ -442,6 +497,9 @@ pub(crate) async fn replace_rows(
     rows: &NewCredentialRows,
 ) -> Result<(), Error> {
     let credential = &rows.credential;
+    let before = s
+        .credential(credential.application_id, credential.id)
+        .await?;
     match s
         .update_credential(credential, credential.version - 1)
         .await
@@ -451,12 +509,31 @@ pub(crate) async fn replace_rows(
         Err(StoreError::Conflict(Constraint::CredentialName)) => return Err(name_taken()),
         Err(other) => return Err(other.into()),
     }
+    refuse_stranding(s, credential, before.as_ref()).await?;
     if let Some(secret) = &rows.secret {
         s.retire_credential_secrets(credential.application_id, credential.id)
             .await?;
         s.insert_credential_secret(secret).await?;
     }
     Ok(())
+}
+
+/// A grant may have come since the request was checked: its tokens are the former client's (rule 1).
+async fn refuse_stranding(
+    s: &mut Session<'_>,
+    credential: &Credential,
+    before: Option<&Credential>,
+) -> Result<(), Error> {
+    if before.is_none_or(|before| before.client_id == credential.client_id) {
+        return Ok(());
+    }
+    let counts = s
+        .grant_counts(credential.application_id, credential.id)
+        .await?;
+    match counts.valid + counts.invalid {
+        0 => Ok(()),
+        _ => Err(changed_meanwhile()),
+    }
 }
 
 pub(crate) fn credential_change(

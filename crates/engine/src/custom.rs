@@ -6,25 +6,43 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::grants::check_external_id;
 use crate::provider_calls::{ProviderFailure, custom_error};
-use crate::sign_in::Issued;
+use crate::sign_in::{Browser, Issued};
+use crate::tenant_json::check_member;
 use crate::transfer::{Authentication, granted_scopes, lost_a_race, transfer};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::grant::Grant;
 use keyway_core::ids::{CredentialId, GrantId};
-use keyway_core::oauth::{TokenGrant, TokenResponse};
+use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
 use keyway_core::provider::Provider;
 use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
 use keyway_core::token_set::{TokenSet, TokenSetState};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest `state`, in characters.
 const STATE_MAX_CHARS: usize = 256;
 /// Two authentications of one new user at once: the loser tries again and finds the winner's grant.
 const TRIES: usize = 3;
+/// Tries at storing a token the provider has replaced.
+const STORE_TRIES: usize = 12;
+/// Pause after the first of them; doubles.
+const STORE_PAUSE: Duration = Duration::from_millis(50);
+/// The longest of those pauses.
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Pause before the provider is asked again whose a token is that it has replaced; doubles.
+const IDENTITY_PAUSE: Duration = Duration::from_millis(500);
+/// It is asked no more after that time.
+const IDENTITY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an application must know when its token was used up and nothing came of it.
+const REPLACED: &str = "The provider has replaced the refresh token, so the one that was sent may be good for nothing now, and sending it again will not help; have the user sign in again, or send a newer one.";
+/// Which call it was that failed for the moment.
+const WHOSE: &str = "It took the refresh token, and then did not tell whose it is (userinfo or its published keys).";
 
 /// The body of `POST /v3/connect/custom`.
 #[derive(Clone, Default)]
@@ -61,6 +79,18 @@ struct Brought {
     refresh_token: SecretString,
     request: CustomAuthentication,
     expected: Option<GrantId>,
+    /// The browser that last signed in, where it is kept: an application that only hands over another
+    /// refresh token was no browser.
+    browser: Browser,
+}
+
+/// What the provider gave for a token that was brought.
+struct Verified {
+    /// The credential's client the tokens were issued to.
+    client: Client,
+    tokens: TokenResponse,
+    /// The provider has replaced the token that was sent: nobody else has the new one.
+    is_replaced: bool,
 }
 
 impl Engine {
@@ -119,6 +149,7 @@ impl Engine {
             refresh_token,
             request,
             expected: None,
+            browser: Browser::default(),
         })
     }
 
@@ -185,25 +216,32 @@ impl Engine {
         };
         let mut brought = self.brought(caller, grant.provider, request).await?;
         brought.expected = Some(grant.id);
+        brought.browser = Browser {
+            ip: grant.ip,
+            user_agent: grant.user_agent,
+        };
         let engine = self.clone();
         self.finishing(async move { engine.take_over(brought).await })
             .await?
     }
 
     async fn take_over(&self, brought: Brought) -> Result<Grant, Error> {
-        let (tokens, identity) = self.verify(&brought).await?;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.commit_custom(&brought, &tokens, &identity).await {
-                Err(error) if lost_a_race(&error) && tries < TRIES => {}
-                other => return other,
+        let verified = self.verify(&brought).await?;
+        let taken = match self.identify(&brought, &verified).await {
+            Ok(identity) => self.keep_brought(&brought, &verified, &identity).await,
+            Err(error) => Err(error),
+        };
+        taken.map_err(|error| {
+            if !verified.is_replaced {
+                return error;
             }
-        }
+            tracing::warn!(credential_id = %brought.credential.id, %error, "a refresh token the provider has replaced could not be taken over; the new one is lost");
+            error.adding(REPLACED)
+        })
     }
 
-    /// Uses the token at the provider, as the credential's client, and asks whose it is.
-    async fn verify(&self, brought: &Brought) -> Result<(TokenResponse, Identity), Error> {
+    /// Uses the token at the provider, as the credential's client.
+    async fn verify(&self, brought: &Brought) -> Result<Verified, Error> {
         let entry = self.entry(brought.connector.provider)?;
         let client = self.client(&brought.credential).await?;
         let redirect_uri = self.callback_uri();
@@ -216,15 +254,71 @@ impl Engine {
             Err(failure) => return Err(self.refused_token(&brought.credential, failure).await),
         };
         self.note_healthy(&brought.credential).await;
+        let old = &brought.refresh_token;
         // No new one means the old one stays (RFC 6749, 6).
-        tokens
-            .refresh_token
-            .get_or_insert_with(|| brought.refresh_token.clone());
-        let identity = self.provider_identity(entry, &client, &tokens, None).await;
-        Ok((tokens, identity.map_err(custom_error)?))
+        let new = tokens.refresh_token.get_or_insert_with(|| old.clone());
+        let is_replaced = new.expose_secret() != old.expose_secret();
+        Ok(Verified {
+            client,
+            tokens,
+            is_replaced,
+        })
+    }
+
+    /// Asks whose the tokens are: again and again where the answer is the only way to keep a token the
+    /// provider has replaced.
+    async fn identify(&self, brought: &Brought, verified: &Verified) -> Result<Identity, Error> {
+        let entry = self.entry(brought.connector.provider)?;
+        let (client, tokens) = (&verified.client, &verified.tokens);
+        let began = Instant::now();
+        let mut pause = IDENTITY_PAUSE;
+        loop {
+            let failure = match self.provider_identity(entry, client, tokens, None).await {
+                Ok(identity) => return Ok(identity),
+                Err(failure) => failure,
+            };
+            failure.log(&brought.credential, "identity, custom authentication");
+            let is_transient = failure.is_transient();
+            if verified.is_replaced && is_transient && began.elapsed() + pause < IDENTITY_PATIENCE {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                continue;
+            }
+            let error = custom_error(failure);
+            return Err(match is_transient {
+                true => error.adding(WHOSE),
+                false => error,
+            });
+        }
+    }
+
+    /// Stores what was brought; tenaciously where the provider has replaced it, for then this is the
+    /// only copy.
+    async fn keep_brought(
+        &self,
+        brought: &Brought,
+        verified: &Verified,
+        identity: &Identity,
+    ) -> Result<Grant, Error> {
+        let tries = match verified.is_replaced {
+            true => STORE_TRIES,
+            false => TRIES,
+        };
+        let mut pause = STORE_PAUSE;
+        for _ in 1..tries {
+            match self.commit_custom(brought, verified, identity).await {
+                Err(error) if lost_a_race(&error) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(STORE_PAUSE_MAX);
+                }
+                other => return other,
+            }
+        }
+        self.commit_custom(brought, verified, identity).await
     }
 
     async fn refused_token(&self, credential: &Credential, failure: ProviderFailure) -> Error {
+        failure.log(credential, "refresh token, custom authentication");
         if let ProviderFailure::Refused(error) = &failure
             && crate::health::client_fault(error)
         {
@@ -236,11 +330,11 @@ impl Engine {
     async fn commit_custom(
         &self,
         brought: &Brought,
-        tokens: &TokenResponse,
+        verified: &Verified,
         identity: &Identity,
     ) -> Result<Grant, Error> {
         let entry = self.entry(brought.connector.provider)?;
-        let client = self.client(&brought.credential).await?;
+        let Verified { client, tokens, .. } = verified;
         let asked = brought
             .request
             .scope
@@ -249,7 +343,7 @@ impl Engine {
         let scope = granted_scopes(entry, asked, tokens);
         let issued = Issued {
             credential: &brought.credential,
-            client: &client,
+            client,
             tokens,
             identity,
         };
@@ -258,6 +352,8 @@ impl Engine {
             credential_id: Some(brought.credential.id),
             client_id: brought.credential.client_id.clone(),
             expected: brought.expected,
+            ip: brought.browser.ip.clone(),
+            user_agent: brought.browser.user_agent.clone(),
             ..self.custom_facts(
                 &brought.caller,
                 &brought.connector,
@@ -349,6 +445,7 @@ impl Engine {
 }
 
 fn check_members(request: &CustomAuthentication) -> Result<(), Error> {
+    check_member("settings", &request.settings)?;
     if let Some(id) = &request.external_id {
         check_external_id(id)?;
     }

@@ -1,8 +1,10 @@
 //! The engine itself: its parts, its way of committing, and its background work.
 
 use crate::cache::Cache;
+use crate::detect::DetectionLimiter;
 use crate::error::Error;
 use crate::provider_keys::ProviderKeyCache;
+use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights};
 use crate::signing::Signing;
 use futures_util::future::BoxFuture;
@@ -21,6 +23,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,8 +101,11 @@ pub(crate) struct Inner {
     pub(crate) signing: Signing,
     pub(crate) provider_keys: ProviderKeyCache,
     pub(crate) probes: quick_cache::sync::Cache<keyway_core::ids::CredentialId, UnixMillis>,
+    pub(crate) detections: DetectionLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
+    pub(crate) api_hosts: ApiHosts,
+    pub(crate) refusals: Refusals,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -116,21 +122,38 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+/// Drops shared apps of providers that cannot be made to ask for consent again: users who consented for
+/// one application would be signed in for another without a word (rule 8).
+fn keep_lendable(settings: &mut Settings, catalogue: &Catalogue) {
+    settings.shared_apps.retain(|provider, _| {
+        let entry = catalogue.entry(*provider);
+        entry.is_some_and(|entry| entry.consent_param.is_some())
+    });
+}
+
 /// Credentials whose last probe is remembered.
 const PROBES_REMEMBERED: usize = 1024;
+/// How long a stop waits for work under way: longer than a provider may take to answer a refresh, since
+/// an answer nobody hears may have rotated the token.
+const LAST_WORK: Duration = Duration::from_secs(65);
 
 impl Engine {
     /// An engine of `parts`. Nothing runs in the background until [`Engine::run_background`].
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
+        keep_lendable(&mut parts.settings, &parts.catalogue);
+        let api_hosts = ApiHosts::of(&parts.catalogue);
         let inner = Inner {
             parts,
             cache: Cache::new(),
             signing: Signing::default(),
             provider_keys: ProviderKeyCache::default(),
             probes: quick_cache::sync::Cache::new(PROBES_REMEMBERED),
+            detections: DetectionLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),
+            api_hosts,
+            refusals: Refusals::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -235,7 +258,10 @@ impl Engine {
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
     {
-        let handle = self.inner.tracker.spawn_on(work, &self.inner.parts.runtime);
+        // On the caller's own runtime, which outlives its connections: no thread has to be woken.
+        let runtime = Handle::try_current();
+        let runtime = runtime.as_ref().unwrap_or(&self.inner.parts.runtime);
+        let handle = self.inner.tracker.spawn_on(work, runtime);
         handle.await.map_err(Error::internal)
     }
 
@@ -248,17 +274,32 @@ impl Engine {
     }
 
     /// Starts what a server does by itself: following other processes' changes, telling providers of
-    /// revocations, sweeping what has expired. Ends at [`Engine::shutdown`].
+    /// revocations, keeping grants alive, sweeping what has expired. Ends at [`Engine::shutdown`].
     pub fn run_background(&self) {
+        self.inner.cache.following.begin();
         self.in_background(self.clone().follow_changes(self.inner.stop.clone()));
-        self.in_background(self.clone().tick_forever(self.inner.stop.clone()));
+        self.start_rounds();
     }
 
-    /// Stops background work and waits for everything under way.
+    /// Whether background work is to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.stop.is_cancelled()
+    }
+
+    /// Waits until background work is to end.
+    pub(crate) async fn stopping(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
+    /// Stops background work and waits for everything under way, for at most 65 seconds.
     pub async fn shutdown(&self) {
         self.inner.stop.cancel();
         self.inner.tracker.close();
-        self.inner.tracker.wait().await;
+        let ended = tokio::time::timeout(LAST_WORK, self.inner.tracker.wait());
+        if ended.await.is_err() {
+            let left = self.inner.tracker.len();
+            tracing::warn!(left, "stopping although some work has not ended");
+        }
     }
 }
 

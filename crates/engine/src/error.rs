@@ -34,6 +34,8 @@ pub enum ErrorKind {
     ProviderRequired,
     /// This caller may not.
     AccessDenied,
+    /// The user has not granted what a call needs.
+    InsufficientScopes,
     /// The application or grant is barred.
     Blocked,
     /// The provider does not answer, or not sensibly.
@@ -98,6 +100,13 @@ impl Error {
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Cause>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// The same with one more sentence for the caller.
+    #[must_use]
+    pub(crate) fn adding(mut self, sentence: &str) -> Self {
+        self.message = format!("{} {sentence}", self.message).into();
         self
     }
 

@@ -1,41 +1,80 @@
 //! Following what other processes change, so that what this one remembers stays true.
+//!
+//! The sequence of changes grows in the order of commits on both databases, so a follower only ever
+//! looks behind the last entry it has seen. Where it cannot look, nothing remembered counts.
 
 use crate::engine::Engine;
 use crate::error::Error;
-use keyway_core::time::UnixMillis;
-use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often the sequence of changes is looked at. A change made elsewhere counts here within this
 /// time and one read.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Entries read at once; a longer jump forgets everything instead.
-const BATCH: i64 = 1000;
-/// On PostgreSQL a lower number may become visible after a higher one; entries this young are read
-/// again, in milliseconds. Forgetting twice does no harm.
-const OVERLAP_MS: i64 = 10_000;
+/// A look that takes longer has failed: a database that hangs must not keep a revoked key alive.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+/// What is remembered counts for nothing this long after the last good look began, in milliseconds.
+const STALE_AFTER_MS: i64 = 500;
+/// Entries read at once.
+const BATCH: i64 = 500;
+/// A follower further behind than this many batches forgets everything instead of reading on.
+const BATCHES_MAX: usize = 20;
 
-/// Where a follower stands.
-#[derive(Default)]
-struct Position {
-    seq: i64,
-    /// Entries above `settled` that were handled already.
-    handled: BTreeSet<i64>,
-    settled: i64,
+/// Whether what is remembered is known to be current.
+pub(crate) struct Following {
+    /// Whether other processes' changes are followed at all; a command of the program does not, and
+    /// lives too short to miss any.
+    follows: AtomicBool,
+    /// When the last good look began, in milliseconds since `began`.
+    last_ok_ms: AtomicI64,
+    /// Time is measured from here by a clock nobody can set.
+    began: Instant,
+}
+
+impl Following {
+    pub(crate) fn new() -> Self {
+        Self {
+            follows: AtomicBool::new(false),
+            last_ok_ms: AtomicI64::new(i64::MIN),
+            began: Instant::now(),
+        }
+    }
+
+    /// From now on what is remembered counts only after a good look.
+    pub(crate) fn begin(&self) {
+        self.follows.store(true, Ordering::Release);
+    }
+
+    /// Whether what is remembered counts.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.follows.load(Ordering::Acquire) || self.is_current_at(self.elapsed_ms())
+    }
+
+    fn is_current_at(&self, at_ms: i64) -> bool {
+        at_ms.saturating_sub(self.last_ok_ms.load(Ordering::Acquire)) <= STALE_AFTER_MS
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// A look that began then has seen everything.
+    fn caught_up(&self, began_ms: i64) {
+        self.last_ok_ms.store(began_ms, Ordering::Release);
+    }
 }
 
 impl Engine {
     pub(crate) async fn follow_changes(self, stop: CancellationToken) {
-        let mut position = None;
+        let mut seen = None;
         loop {
-            match self.follow_once(&mut position).await {
-                Ok(()) => {}
-                Err(error) => {
-                    // What happened meanwhile is unknown: remember nothing until it is known again.
-                    self.inner.cache.forget_all();
-                    tracing::warn!(%error, "the sequence of changes cannot be read");
-                }
+            if let Err(error) = self.look(&mut seen).await {
+                // What happened meanwhile is unknown: remember nothing until it is known again.
+                seen = None;
+                self.inner.cache.forget_all();
+                tracing::warn!(%error, "the sequence of changes cannot be read");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -44,59 +83,77 @@ impl Engine {
         }
     }
 
-    async fn follow_once(&self, position: &mut Option<Position>) -> Result<(), Error> {
-        let Some(at) = position else {
-            let seq = self
-                .store()
-                .read(|s| Box::pin(async move { s.latest_seq().await }))
-                .await?;
-            *position = Some(Position {
-                seq,
-                settled: seq,
-                ..Position::default()
-            });
+    async fn look(&self, seen: &mut Option<i64>) -> Result<(), Error> {
+        let following = &self.inner.cache.following;
+        let began_ms = following.elapsed_ms();
+        let looked = tokio::time::timeout(LOOK_MAX, self.follow_once(seen)).await;
+        if looked.map_err(Error::internal)?? {
+            following.caught_up(began_ms);
+        }
+        Ok(())
+    }
+
+    /// Whether everything has been seen.
+    async fn follow_once(&self, seen: &mut Option<i64>) -> Result<bool, Error> {
+        let Some(last) = seen else {
+            *seen = Some(self.latest_seq().await?);
             self.inner.cache.forget_all();
-            return Ok(());
+            return Ok(true);
         };
-        let latest = self
-            .store()
-            .read(|s| Box::pin(async move { s.latest_seq().await }))
-            .await?;
-        if latest == at.seq && at.handled.is_empty() {
-            return Ok(());
-        }
-        let from = at.settled;
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.changes_since(from, BATCH).await }));
-        let changes = job.await?;
-        if i64::try_from(changes.len()).unwrap_or(BATCH) >= BATCH {
-            self.inner.cache.forget_all();
-            *at = Position {
-                seq: latest,
-                settled: latest,
-                ..Position::default()
-            };
-            return Ok(());
-        }
-        for change in &changes {
-            if at.handled.insert(change.seq) {
+        for _ in 0..BATCHES_MAX {
+            let from = *last;
+            let job = self
+                .store()
+                .read(move |s| Box::pin(async move { s.changes_since(from, BATCH).await }));
+            let changes = job.await?;
+            for change in &changes {
                 self.inner.cache.forget(&change.change);
+                *last = change.seq;
+            }
+            if i64::try_from(changes.len()).unwrap_or(BATCH) < BATCH {
+                return Ok(true);
             }
         }
-        at.seq = latest;
-        at.settle(&changes, self.now());
-        Ok(())
+        *seen = None;
+        Ok(false)
+    }
+
+    async fn latest_seq(&self) -> Result<i64, Error> {
+        Ok(self
+            .store()
+            .read(|s| Box::pin(async move { s.latest_seq().await }))
+            .await?)
     }
 }
 
-impl Position {
-    /// Moves past entries that are old enough for every lower number to be visible.
-    fn settle(&mut self, changes: &[keyway_core::change::Change], now: UnixMillis) {
-        let old = |c: &&keyway_core::change::Change| c.change.at.0 < now.0 - OVERLAP_MS;
-        if let Some(last) = changes.iter().take_while(old).last() {
-            self.settled = last.seq;
-            self.handled.retain(|seq| *seq > last.seq);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_counts_where_nobody_follows() {
+        let following = Following::new();
+        assert!(following.is_current());
+    }
+
+    #[test]
+    fn what_is_remembered_counts_only_after_a_good_look() {
+        let following = Following::new();
+        following.begin();
+        assert!(!following.is_current());
+        following.caught_up(following.elapsed_ms());
+        assert!(following.is_current());
+    }
+
+    #[test]
+    fn what_is_remembered_counts_no_more_half_a_second_after_the_last_good_look() {
+        let following = Following::new();
+        following.begin();
+        following.caught_up(1_000);
+        assert!(following.is_current_at(1_000 + STALE_AFTER_MS));
+        assert!(!following.is_current_at(1_001 + STALE_AFTER_MS));
+        // A look that began later and has not ended says nothing yet.
+        following.caught_up(2_000);
+        assert!(following.is_current_at(2_400));
     }
 }

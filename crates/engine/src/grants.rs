@@ -2,23 +2,24 @@
 
 use crate::applications::changed_meanwhile;
 use crate::cache::KnownGrant;
-use crate::caller::{Caller, Principal};
+use crate::caller::{Bearer, Caller, Principal};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use crate::transfer::{grant_change, grant_conflict};
+use crate::revocations::cut_off;
+use crate::tenant_json::check_member;
+use crate::transfer::{grant_change, grant_conflict, label_taken};
 use keyway_core::change::Action;
 use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantLocator};
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::page::Page;
 use keyway_core::scope::Scopes;
-use keyway_core::token_set::{TokenSet, TokenSetState};
-use keyway_store::{GrantFilter, Session};
+use keyway_store::GrantFilter;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// What to change of a grant. Absent members keep their values.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct GrantPatch {
     /// For OAuth grants: `refresh_token`, verified at the provider before it is taken.
     pub settings: Option<Map<String, Value>>,
@@ -26,6 +27,15 @@ pub struct GrantPatch {
     pub scope: Option<Scopes>,
     /// The application's own id; `Some(None)` removes it.
     pub external_id: Option<Option<String>>,
+}
+
+impl std::fmt::Debug for GrantPatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrantPatch")
+            .field("scope", &self.scope)
+            .field("external_id", &self.external_id)
+            .finish_non_exhaustive()
+    }
 }
 
 pub(crate) fn grant_missing() -> Error {
@@ -59,20 +69,37 @@ impl Engine {
         principal: &Principal,
         locator: GrantLocator,
     ) -> Result<Grant, Error> {
-        let application_id = principal.application_id();
-        let locator = match (locator, principal) {
-            (GrantLocator::Me, Principal::Token(bearer)) => GrantLocator::Id(bearer.grant_id),
-            (GrantLocator::Me, Principal::Key(_)) => {
+        match (principal, locator) {
+            (Principal::Token(bearer), locator) => self.own_grant(bearer, &locator).await,
+            (Principal::Key(_), GrantLocator::Me) => {
                 let message =
                     "'me' is the grant of an access token; with an API key name the grant";
-                return Err(Error::field("grant_id", message));
+                Err(Error::field("grant_id", message))
             }
-            (locator, _) => locator,
+            (Principal::Key(caller), locator) => {
+                self.find_grant(caller.application_id, locator).await
+            }
+        }
+    }
+
+    /// The grant of an access token, if that is what `locator` names. No other grant is read: what the
+    /// token may not open, it must not learn of.
+    async fn own_grant(&self, bearer: &Bearer, locator: &GrantLocator) -> Result<Grant, Error> {
+        let (application_id, id) = (bearer.application_id, bearer.grant_id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.grant(application_id, id).await }));
+        let grant = job.await?.ok_or_else(grant_missing)?;
+        let is_named = match locator {
+            GrantLocator::Me => true,
+            GrantLocator::Id(named) => *named == grant.id,
+            GrantLocator::Email(named) => email_key(named) == email_key(&grant.email),
+            GrantLocator::External(named) => grant.external_id.as_ref() == Some(named),
         };
-        let grant = self.find_grant(application_id, locator).await?;
-        match principal {
-            Principal::Token(bearer) if bearer.grant_id != grant.id => Err(grant_missing()),
-            _ => Ok(grant),
+        if is_named {
+            Ok(grant)
+        } else {
+            Err(grant_missing())
         }
     }
 
@@ -170,8 +197,15 @@ impl Engine {
         if let Some(Some(id)) = &patch.external_id {
             check_external_id(id)?;
         }
+        if let Some(settings) = &patch.settings {
+            check_member("settings", settings)?;
+        }
         let mut grant = self.grant(&Principal::Key(*caller), locator).await?;
         if let Some(settings) = &patch.settings {
+            // Known before the provider is asked, so that a refused label leaves the tokens alone.
+            if let Some(Some(id)) = &patch.external_id {
+                self.refuse_taken_label(&grant, id).await?;
+            }
             grant = self.replace_settings(caller, grant, settings).await?;
         }
         if patch.scope.is_none() && patch.external_id.is_none() {
@@ -184,6 +218,17 @@ impl Engine {
             grant.external_id = external_id;
         }
         self.store_grant(caller, grant).await
+    }
+
+    async fn refuse_taken_label(&self, grant: &Grant, external_id: &str) -> Result<(), Error> {
+        let (application_id, label) = (grant.application_id, external_id.to_owned());
+        let job = self.store().read(move |s| {
+            Box::pin(async move { s.grant_by_external_id(application_id, &label).await })
+        });
+        match job.await? {
+            Some(other) if other.id != grant.id => Err(label_taken()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn store_grant(
@@ -217,38 +262,25 @@ impl Engine {
         let grant = self.grant(&Principal::Key(*caller), locator).await?;
         let change = grant_change(&grant, Action::Deleted, &caller.actor(), self.now());
         let now = self.now();
-        self.commit(move |s| {
-            Box::pin(async move {
-                if let Some(set) = s.current_token_set(grant.application_id, grant.id).await? {
-                    cut_off(s, set, now).await?;
-                }
-                match s.delete_grant(grant.application_id, grant.id).await? {
-                    true => Ok(((), vec![change])),
-                    false => Err(grant_missing()),
-                }
+        let cut = self
+            .commit(move |s| {
+                Box::pin(async move {
+                    let set = s.current_token_set(grant.application_id, grant.id).await?;
+                    let cut = set.as_ref().map(|set| set.id);
+                    if let Some(set) = set {
+                        cut_off(s, set, now).await?;
+                    }
+                    match s.delete_grant(grant.application_id, grant.id).await? {
+                        true => Ok((cut, vec![change])),
+                        false => Err(grant_missing()),
+                    }
+                })
             })
-        })
-        .await?;
-        self.revoke_in_background();
+            .await?;
+        if let Some(id) = cut {
+            self.revoke_in_background(caller.application_id, id);
+        }
         Ok(())
-    }
-}
-
-/// Takes a token set from its grant; what the provider is to be told of waits in its row.
-async fn cut_off(
-    s: &mut Session<'_>,
-    mut set: TokenSet,
-    now: keyway_core::time::UnixMillis,
-) -> Result<(), Error> {
-    set.state = TokenSetState::Revoking;
-    set.grant_id = None;
-    set.updated_at = now;
-    // Attempts at revoking are counted from here.
-    let version = set.version;
-    set.version += 1;
-    match s.update_token_set(&set, version).await? {
-        true => Ok(()),
-        false => Err(changed_meanwhile()),
     }
 }
 

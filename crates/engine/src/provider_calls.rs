@@ -3,14 +3,16 @@
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::provider_keys::SignatureError;
 use keyway_core::catalogue::ProviderEntry;
+use keyway_core::credential::Credential;
 use keyway_core::identity::{Claims, Expected, check_claims, read_identity};
 use keyway_core::oauth::{
     Client, ProviderError, TokenAnswer, TokenGrant, TokenRequest, TokenResponse, read_token_answer,
     token_request,
 };
 use keyway_core::sign_in::Identity;
-use keyway_outbound::{CallError, Request, Response};
+use keyway_outbound::{CallError, CallErrorKind, Request, Response, Whose};
 use keyway_vault::jwt::decode_unverified;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::time::Duration;
@@ -47,6 +49,61 @@ pub(crate) enum ProviderFailure {
     /// The fault is ours.
     #[error(transparent)]
     Ours(Error),
+}
+
+impl From<SignatureError> for ProviderFailure {
+    fn from(error: SignatureError) -> Self {
+        match error {
+            SignatureError::Unreachable(cause) => Self::Unreachable(cause),
+            SignatureError::Status(status) if status == 429 || status >= 500 => Self::Overloaded {
+                status,
+                retry_after_secs: None,
+            },
+            other => Self::Nonsense(other.to_string()),
+        }
+    }
+}
+
+impl ProviderFailure {
+    /// Whether the same call may succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(cause) => {
+                cause.whose == Whose::Provider && cause.kind != CallErrorKind::TooLarge
+            }
+            Self::Overloaded { .. } => true,
+            Self::Refused(_) | Self::Nonsense(_) | Self::Ours(_) => false,
+        }
+    }
+
+    /// Which kind it is, in a word for the log.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Unreachable(_) => "unreachable",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Nonsense(_) => "nonsense",
+            Self::Ours(_) => "ours",
+        }
+    }
+
+    /// One line for the operator; faults of our own are logged where they are answered. A refusal's
+    /// description stays out of it: it is the provider's free text.
+    pub(crate) fn log(&self, credential: &Credential, during: &'static str) {
+        if matches!(self, Self::Ours(_)) {
+            return;
+        }
+        let (fault, credential_id, provider) = (self.kind(), credential.id, credential.provider);
+        let status = match self {
+            Self::Refused(error) => Some(error.status),
+            Self::Overloaded { status, .. } => Some(*status),
+            _ => None,
+        };
+        tracing::warn!(
+            %credential_id, %provider, fault, during, status, cause = %self,
+            "a provider did not do what was asked"
+        );
+    }
 }
 
 impl Engine {
@@ -148,9 +205,7 @@ impl Engine {
         let claims = match &entry.jwks_uri {
             Some(uri) => {
                 let uri = entry.endpoint(uri, client.tenant.as_deref());
-                self.verified_claims(&uri, token)
-                    .await
-                    .map_err(|e| nonsense(&e))?
+                self.verified_claims(&uri, token).await?
             }
             // It came straight from the token endpoint over TLS (OpenID Connect Core, 3.1.3.7, 6).
             None => decode_unverified(token).map_err(|e| nonsense(&e))?,
@@ -185,9 +240,19 @@ impl Engine {
             .map_err(|_| ProviderFailure::Nonsense("an access token no header can hold".into()))?;
         let answer = self.inner.parts.transport.send(call).await;
         let answer = answer.map_err(ProviderFailure::Unreachable)?;
-        if !answer.status.is_success() {
-            let why = format!("userinfo answered status {}", answer.status.as_u16());
-            return Err(ProviderFailure::Nonsense(why));
+        match answer.status.as_u16() {
+            200..=299 => {}
+            status if status == 429 || status >= 500 => {
+                let retry_after_secs = answer.retry_after_secs(self.now().as_secs());
+                return Err(ProviderFailure::Overloaded {
+                    status,
+                    retry_after_secs,
+                });
+            }
+            status => {
+                let why = format!("userinfo answered status {status}");
+                return Err(ProviderFailure::Nonsense(why));
+            }
         }
         serde_json::from_slice(&answer.body)
             .map_err(|_| ProviderFailure::Nonsense("userinfo is not a JSON object".into()))
@@ -209,19 +274,20 @@ pub(crate) fn custom_error(failure: ProviderFailure) -> Error {
     match failure {
         ProviderFailure::Refused(error) => refused_custom(error),
         ProviderFailure::Unreachable(cause) => {
-            let message = format!(
-                "The provider ({}) does not answer; try again later.",
-                cause.host
-            );
+            let what = match cause.kind {
+                CallErrorKind::TooLarge => "answer is too large",
+                _ => "server does not answer; try again later",
+            };
+            let message = format!("The provider's {what} ({}).", cause.host);
             Error::new(ErrorKind::ProviderUnavailable, message)
-                .retry_after(5)
+                .retry_after(RETRY_AFTER_SECS)
                 .caused_by(cause)
         }
         ProviderFailure::Overloaded {
             status,
             retry_after_secs,
         } => {
-            let secs = u32::try_from(retry_after_secs.unwrap_or(5)).unwrap_or(5);
+            let secs = retry_after(retry_after_secs);
             let message =
                 format!("The provider cannot serve this now (status {status}); try again later.");
             Error::new(ErrorKind::ProviderUnavailable, message).retry_after(secs)
@@ -234,7 +300,11 @@ pub(crate) fn custom_error(failure: ProviderFailure) -> Error {
     }
 }
 
+/// Told to wait so long where an overloaded provider does not say.
+const RETRY_AFTER_SECS: u32 = 5;
+
 fn refused_custom(error: ProviderError) -> Error {
+    let retry_after = retry_after(error.retry_after_secs);
     let (kind, words) = match error.error.as_str() {
         "unauthorized_client" => (
             ErrorKind::InvalidAuthentication,
@@ -261,5 +331,42 @@ fn refused_custom(error: ProviderError) -> Error {
             "The provider refused the refresh token.",
         ),
     };
-    Error::new(kind, words).with_provider_error(error)
+    let refused = Error::new(kind, words).with_provider_error(error);
+    match kind {
+        ErrorKind::ProviderUnavailable => refused.retry_after(retry_after),
+        _ => refused,
+    }
+}
+
+fn retry_after(said_secs: Option<i64>) -> u32 {
+    said_secs
+        .and_then(|secs| u32::try_from(secs).ok())
+        .unwrap_or(RETRY_AFTER_SECS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_on_the_way_to_a_providers_keys_is_not_told_to_tenants() {
+        let cause = CallError::new(CallErrorKind::AddressRefused, "keys.example")
+            .with_detail("10.1.2.3 is no public address");
+        let failure = ProviderFailure::from(SignatureError::Unreachable(cause.clone()));
+        let told = custom_error(failure);
+        assert!(told.message().contains("keys.example"), "{told}");
+        assert!(!told.message().contains("10.1.2.3"), "{told}");
+        // The words that sign-ins pass on say no more.
+        let words = SignatureError::Unreachable(cause).to_string();
+        assert!(words.contains("keys.example") && !words.contains("10.1.2.3"), "{words}");
+    }
+
+    #[test]
+    fn keys_that_are_not_given_out_just_now_are_asked_for_again() {
+        let of = |status| ProviderFailure::from(SignatureError::Status(status));
+        assert!(of(503).is_transient() && of(429).is_transient());
+        assert!(!of(404).is_transient());
+        let refused = CallError::new(CallErrorKind::AddressRefused, "keys.example");
+        assert!(!ProviderFailure::Unreachable(refused).is_transient());
+    }
 }

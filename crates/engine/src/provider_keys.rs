@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use keyway_core::time::UnixMillis;
-use keyway_outbound::Request;
+use keyway_outbound::{CallError, Request};
 use keyway_vault::jwt::{JwtError, ProviderKeys, verify_provider};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -47,9 +47,16 @@ impl ProviderKeyCache {
 /// Why an id_token's signature could not be vouched for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignatureError {
-    /// The keys cannot be had.
-    #[error("the provider's keys cannot be fetched: {0}")]
-    Keys(String),
+    /// The keys' address is none.
+    #[error("the address of the provider's keys is no URL")]
+    Address(#[source] url::ParseError),
+    /// Whoever has the keys cannot be reached. What is wrong there is for the log: it tells about the
+    /// network this server stands in.
+    #[error("the provider's keys cannot be fetched from {}", .0.host)]
+    Unreachable(#[source] CallError),
+    /// The keys are not given out, with this HTTP status.
+    #[error("the provider's keys cannot be fetched: status {0}")]
+    Status(u16),
     /// The token is bad.
     #[error(transparent)]
     Token(#[from] JwtError),
@@ -76,15 +83,12 @@ impl Engine {
     }
 
     async fn fetch_keys(&self, jwks_uri: &str) -> Result<Arc<ProviderKeys>, SignatureError> {
-        let url = Url::parse(jwks_uri).map_err(|e| SignatureError::Keys(e.to_string()))?;
+        let url = Url::parse(jwks_uri).map_err(SignatureError::Address)?;
         let request = Request::get(url).with_deadline(Duration::from_secs(10));
         let answer = self.inner.parts.transport.send(request).await;
-        let answer = answer.map_err(|e| SignatureError::Keys(e.to_string()))?;
+        let answer = answer.map_err(SignatureError::Unreachable)?;
         if !answer.status.is_success() {
-            return Err(SignatureError::Keys(format!(
-                "status {}",
-                answer.status.as_u16()
-            )));
+            return Err(SignatureError::Status(answer.status.as_u16()));
         }
         let keys = Arc::new(ProviderKeys::parse(&answer.body)?);
         let fetched = Fetched {

@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
+use crate::tenant_json::check_member;
 use keyway_core::application::{Application, Platform, RedirectUri};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::ids::{ApplicationId, RedirectUriId};
@@ -55,6 +56,7 @@ impl Engine {
         let invalid = |error: keyway_core::redirect_uri::RedirectUriError| {
             Error::new(crate::ErrorKind::InvalidRequest, error.to_string())
         };
+        check_member("settings", &new.settings)?;
         check_redirect_uri(&new.url, new.platform, &new.settings, allow_query).map_err(invalid)?;
         let now = self.now();
         let origin = match new.platform {

@@ -1,59 +1,70 @@
 //! What time does to rows: expired sign-ins, tokens and keys, and what deleted connectors left behind.
 //! Every sweep is bounded and may run as often as it likes, in any number of processes.
 
-use crate::engine::Engine;
+use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::sign_in::SIGN_IN_LIFETIME_SECS;
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use keyway_core::time::UnixMillis;
+use serde_json::json;
 
 /// Rows a sweep takes at once.
 const BATCH: i64 = 500;
+/// Batches in one round.
+const BATCHES_MAX: usize = 20;
+/// A refresh token of Keyway's own that was rotated away is kept this long, in seconds, so that its reuse
+/// is recognised.
+const ROTATED_KEPT_SECS: i64 = 30 * 24 * 3600;
 /// Used sign-ins are kept until their state could not open anything any more, in seconds.
 const SIGN_IN_KEPT_SECS: i64 = SIGN_IN_LIFETIME_SECS + 24 * 3600;
 /// What a deleted connector or credential left behind is kept this long, in seconds.
 const DELETED_KEPT_SECS: i64 = 30 * 24 * 3600;
-/// Pause between two rounds.
-const PAUSE: Duration = Duration::from_secs(10);
 
 impl Engine {
-    pub(crate) async fn tick_forever(self, stop: CancellationToken) {
-        loop {
-            if let Err(error) = self.tick().await {
-                tracing::warn!(%error, "a round of background work failed; the next one tries again");
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        }
-    }
-
-    /// One round of everything the server does by itself.
-    ///
-    /// # Errors
-    /// If the database does not answer; nothing is half done.
-    pub async fn tick(&self) -> Result<(), Error> {
-        self.revoke_rested().await?;
+    /// Removes what has had its time, a bounded number of rows.
+    pub(crate) async fn sweep(&self) -> Result<(), Error> {
         self.sweep_signing_keys().await?;
-        self.refresh_due().await?;
-        self.probe_broken().await;
-        let now = self.now();
-        let swept = self
-            .store()
-            .write(move |s| {
-                Box::pin(async move {
-                    s.sweep_sign_ins(now.plus_secs(-SIGN_IN_KEPT_SECS), BATCH)
-                        .await?;
-                    s.sweep_access_tokens(now, BATCH).await?;
-                    s.sweep_deleted(now.plus_secs(-DELETED_KEPT_SECS), BATCH)
-                        .await
-                })
-            })
-            .await?;
-        if swept > 0 {
-            self.inner.cache.clear_grants();
+        for _ in 0..BATCHES_MAX {
+            if self.is_stopping() || self.sweep_once().await? < BATCH {
+                break;
+            }
         }
         Ok(())
     }
+
+    /// One batch of every sweep, in one transaction; the most rows any of them found.
+    async fn sweep_once(&self) -> Result<i64, Error> {
+        let now = self.now();
+        let found = self
+            .commit(move |s| {
+                Box::pin(async move {
+                    let before = |secs: i64| now.plus_secs(-secs);
+                    let found = [
+                        s.sweep_sign_ins(before(SIGN_IN_KEPT_SECS), BATCH).await?,
+                        s.sweep_access_tokens(now, BATCH).await?,
+                        s.sweep_refresh_tokens(before(ROTATED_KEPT_SECS), BATCH)
+                            .await?,
+                    ];
+                    let gone = s.sweep_deleted(before(DELETED_KEPT_SECS), BATCH).await?;
+                    let changes = gone.grants.iter().map(|grant| swept(*grant, now));
+                    let most = found.into_iter().max().unwrap_or(0).max(gone.rows);
+                    Ok((most, changes.collect()))
+                })
+            })
+            .await?;
+        Ok(i64::try_from(found).unwrap_or(BATCH))
+    }
+}
+
+/// A grant that nobody deleted by itself: what it stood on was.
+fn swept((application_id, grant_id): (ApplicationId, GrantId), at: UnixMillis) -> NewChange {
+    let change = ChangeOf {
+        application_id,
+        entity: Entity::Grant,
+        id: &grant_id,
+        action: Action::Deleted,
+        actor: "engine",
+    };
+    change.with(at, json!({"cause": "connector_or_credential_deleted"}))
 }

@@ -146,7 +146,10 @@ async fn require_live(s: &mut Session<'_>, auth: &Authentication) -> Result<(), 
         .connector_by_id(auth.application_id, auth.connector_id)
         .await?;
     let credential: Option<Credential> = match auth.credential_id {
-        Some(id) => s.credential(auth.application_id, id).await?,
+        Some(id) => {
+            s.hold_credential(auth.application_id, id).await?;
+            s.credential(auth.application_id, id).await?
+        }
         None => None,
     };
     let gone = |what| {
@@ -196,15 +199,32 @@ async fn insert_grant(s: &mut Session<'_>, auth: &Authentication) -> Result<Gran
 
 async fn renew_grant(
     s: &mut Session<'_>,
-    mut grant: Grant,
+    grant: Grant,
     auth: &Authentication,
 ) -> Result<Grant, Error> {
+    let grant = renewed(grant, auth);
+    match s
+        .update_grant(&grant, grant.version - 1)
+        .await
+        .map_err(grant_conflict)?
+    {
+        true => Ok(grant),
+        false => Err(crate::applications::changed_meanwhile()),
+    }
+}
+
+/// The grant after `auth`. The identity is the new one even where the provider names none: an
+/// application that vouches may hand the grant to another person, and the former one must not be taken
+/// for it again (rule 12).
+fn renewed(mut grant: Grant, auth: &Authentication) -> Grant {
     let identity = &auth.identity;
     grant.connector_id = auth.connector_id;
     grant.credential_id = auth.credential_id;
     grant.email.clone_from(&identity.email);
-    grant.identity = identity.key.clone().or(grant.identity);
-    grant.provider_user_id = identity.provider_user_id.clone().or(grant.provider_user_id);
+    grant.identity.clone_from(&identity.key);
+    grant
+        .provider_user_id
+        .clone_from(&identity.provider_user_id);
     grant.name = auth
         .name
         .clone()
@@ -219,23 +239,18 @@ async fn renew_grant(
     grant.external_id = auth.external_id.clone().or(grant.external_id);
     grant.updated_at = auth.now;
     grant.version += 1;
-    match s
-        .update_grant(&grant, grant.version - 1)
-        .await
-        .map_err(grant_conflict)?
-    {
-        true => Ok(grant),
-        false => Err(crate::applications::changed_meanwhile()),
-    }
+    grant
 }
 
 pub(crate) fn grant_conflict(error: StoreError) -> Error {
     match error {
-        StoreError::Conflict(Constraint::GrantExternalId) => {
-            Error::field("external_id", "another grant of this application has it")
-        }
+        StoreError::Conflict(Constraint::GrantExternalId) => label_taken(),
         other => other.into(),
     }
+}
+
+pub(crate) fn label_taken() -> Error {
+    Error::field("external_id", "another grant of this application has it")
 }
 
 /// The old tokens go without a word to the provider: revoking would end the consent the new ones live
@@ -312,10 +327,89 @@ pub(crate) fn grant_change(
     )
 }
 
-/// Whether a failed transfer may succeed when tried again: two sign-ins of one new user at once.
+/// Whether a failed transfer may succeed when tried again: two sign-ins of one new user at once, or
+/// somebody else's write to the same grant. Nothing of the failed one is left.
 pub(crate) fn lost_a_race(error: &Error) -> bool {
-    matches!(
-        error.is_store_conflict(),
-        Some(Constraint::GrantEmail | Constraint::GrantIdentity)
-    )
+    let conflict = error.is_store_conflict();
+    error.kind() == ErrorKind::Unavailable
+        || matches!(
+            conflict,
+            Some(Constraint::GrantEmail | Constraint::GrantIdentity | Constraint::CurrentTokenSet)
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyway_core::ids::ConnectorId;
+
+    fn grant() -> Grant {
+        Grant {
+            id: GrantId::from_u128(1),
+            application_id: ApplicationId::from_u128(2),
+            provider: Provider::Google,
+            connector_id: ConnectorId::from_u128(3),
+            credential_id: None,
+            email: "shared@example.com".into(),
+            identity: Some("former".into()),
+            provider_user_id: Some("former".into()),
+            name: None,
+            scope: Scopes::none(),
+            status: GrantStatus::Invalid,
+            is_anchored: true,
+            blocked: false,
+            settings: Map::new(),
+            state: None,
+            ip: None,
+            user_agent: None,
+            workspace_id: None,
+            external_id: Some("kept".into()),
+            created_at: UnixMillis(0),
+            updated_at: UnixMillis(0),
+            version: 1,
+        }
+    }
+
+    fn brought(key: Option<&str>) -> Authentication {
+        let identity = Identity {
+            key: key.map(str::to_owned),
+            provider_user_id: key.map(str::to_owned),
+            email: "shared@example.com".into(),
+            email_verified: None,
+            name: None,
+            given_name: None,
+            family_name: None,
+            picture: None,
+        };
+        Authentication {
+            application_id: ApplicationId::from_u128(2),
+            provider: Provider::Google,
+            connector_id: ConnectorId::from_u128(3),
+            credential_id: None,
+            client_id: None,
+            identity,
+            scope: Scopes::none(),
+            state: None,
+            ip: None,
+            user_agent: None,
+            external_id: None,
+            name: None,
+            expected: None,
+            voucher: Voucher::Application,
+            new_grant_id: GrantId::from_u128(9),
+            now: UnixMillis(5),
+            actor: "engine".into(),
+        }
+    }
+
+    #[test]
+    fn rule_12_an_identity_the_application_replaces_is_gone_even_if_the_new_one_has_no_name() {
+        for key in [Some("successor"), None] {
+            let after = renewed(grant(), &brought(key));
+            assert_eq!(after.identity.as_deref(), key);
+            assert_eq!(after.provider_user_id.as_deref(), key);
+            assert_eq!(after.external_id.as_deref(), Some("kept"));
+            assert_eq!(after.status, GrantStatus::Valid);
+        }
+    }
 }

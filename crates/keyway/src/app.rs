@@ -3,6 +3,7 @@
 use crate::cli::{AppCommand, AppCreateArgs, AppShowArgs, ListArgs};
 use crate::config::environment::Environment;
 use crate::failure::Failure;
+use crate::open::Opening;
 use crate::output;
 use crate::session::{APPLICATIONS_PER_PAGE, application_id, operator, timestamp, with_engine};
 use anyhow::Context as _;
@@ -37,34 +38,41 @@ fn create(args: &AppCreateArgs, environment: &Environment) -> anyhow::Result<()>
         environment: args.environment.clone(),
         redirect_uris: redirect_uris(args)?,
     };
-    with_engine(&args.settings, environment, async |_, engine| {
-        let uris = args.redirect_uri.clone();
-        let (application, secret, key) = engine
-            .create_application(new)
-            .await
-            .context(Failure::bad_input("the application was not made").next(CREATE_AGAIN))?;
-        let callback_uri = engine.callback_uri();
-        if args.json {
-            let mut shown = view(&application);
-            shown.insert("api_key".into(), json!(secret.expose_secret()));
-            shown.insert("api_key_id".into(), json!(key.id));
-            shown.insert("redirect_uri".into(), json!(callback_uri));
-            shown.insert("redirect_uris".into(), json!(uris));
-            return Ok(output::json(&Value::Object(shown))?);
-        }
-        let base = engine.public_url().as_str().trim_end_matches('/');
-        let steps = next_steps(&application, base, &callback_uri, uris.is_empty());
-        output::line(&output::pairs(&[
-            ("application_id", application.id.to_string()),
-            ("client_id", application.id.to_string()),
-            ("api_key", secret.expose_secret().to_owned()),
-            (
-                "redirect_uri",
-                format!("{callback_uri}    (register it at every provider)"),
-            ),
-        ]))?;
-        Ok(output::line(&steps)?)
-    })
+    warn_of_region(&args.region);
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MayMake,
+        async |_, engine| {
+            let uris = args.redirect_uri.clone();
+            let (application, secret, key) = engine
+                .create_application(new)
+                .await
+                .context(Failure::bad_input("the application was not made").next(CREATE_AGAIN))?;
+            let callback_uri = engine.callback_uri();
+            if args.json {
+                let mut shown = view(&application);
+                shown.insert("api_key".into(), json!(secret.expose_secret()));
+                shown.insert("api_key_id".into(), json!(key.id));
+                shown.insert("redirect_uri".into(), json!(callback_uri));
+                shown.insert("redirect_uris".into(), json!(uris));
+                return Ok(output::json(&Value::Object(shown))?);
+            }
+            let base = engine.public_url().as_str().trim_end_matches('/');
+            let flags = args.settings.repeated();
+            let steps = next_steps(&application, base, &callback_uri, uris.is_empty(), &flags);
+            output::line(&output::pairs(&[
+                ("application_id", application.id.to_string()),
+                ("client_id", application.id.to_string()),
+                ("api_key", secret.expose_secret().to_owned()),
+                (
+                    "redirect_uri",
+                    format!("{callback_uri}    (register it at every provider)"),
+                ),
+            ]))?;
+            Ok(output::line(&steps)?)
+        },
+    )
 }
 
 const CREATE_AGAIN: &str = "Nothing was changed; correct the command and run it again.
@@ -126,7 +134,22 @@ fn check_origins(args: &AppCreateArgs, platform: Platform) -> anyhow::Result<()>
     Ok(())
 }
 
-fn next_steps(application: &Application, base: &str, callback_uri: &str, no_uri: bool) -> String {
+/// A warning only: a server of one's own may be anywhere.
+fn warn_of_region(region: &str) {
+    if !["us", "eu"].contains(&region) {
+        output::notice(&format!(
+            "keyway: some official clients know the regions us and eu alone and may refuse '{region}'"
+        ));
+    }
+}
+
+fn next_steps(
+    application: &Application,
+    base: &str,
+    callback_uri: &str,
+    no_uri: bool,
+    flags: &str,
+) -> String {
     let id = application.id;
     let register = if no_uri {
         format!(
@@ -151,7 +174,7 @@ Next:
        -d '{{\"provider\": \"google\", \"settings\": {{\"client_id\": \"…\", \"client_secret\": \"…\"}}}}'
    More provider applications behind the same connector: POST {base}/v3/connectors/google/creds
 3. Sign a user in:
-     keyway link --app {id} --provider google"
+     keyway link --app {id} --provider google{flags}"
     )
 }
 
@@ -173,32 +196,37 @@ fn view(application: &Application) -> Map<String, Value> {
 }
 
 fn list(args: &ListArgs, environment: &Environment) -> anyhow::Result<()> {
-    with_engine(&args.settings, environment, async |_, engine| {
-        let applications = all(engine).await?;
-        if args.json {
-            let views = applications.iter().map(|a| Value::Object(view(a)));
-            return Ok(output::json(&Value::Array(views.collect()))?);
-        }
-        if applications.is_empty() {
-            let text = "No applications yet. Make one: keyway app create --name Acme --redirect-uri http://localhost:3000/callback";
-            return Ok(output::line(text)?);
-        }
-        let rows: Vec<_> = applications
-            .iter()
-            .map(|a| {
-                [
-                    a.id.to_string(),
-                    a.name.clone(),
-                    a.environment.clone(),
-                    timestamp(a.created_at),
-                ]
-            })
-            .collect();
-        Ok(output::line(&output::table(
-            ["ID", "NAME", "ENVIRONMENT", "CREATED"],
-            &rows,
-        ))?)
-    })
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MustExist,
+        async |_, engine| {
+            let applications = all(engine).await?;
+            if args.json {
+                let views = applications.iter().map(|a| Value::Object(view(a)));
+                return Ok(output::json(&Value::Array(views.collect()))?);
+            }
+            if applications.is_empty() {
+                let text = "No applications yet. Make one: keyway app create --name Acme --redirect-uri http://localhost:3000/callback";
+                return Ok(output::line(text)?);
+            }
+            let rows: Vec<_> = applications
+                .iter()
+                .map(|a| {
+                    [
+                        a.id.to_string(),
+                        a.name.clone(),
+                        a.environment.clone(),
+                        timestamp(a.created_at),
+                    ]
+                })
+                .collect();
+            Ok(output::line(&output::table(
+                ["ID", "NAME", "ENVIRONMENT", "CREATED"],
+                &rows,
+            ))?)
+        },
+    )
 }
 
 async fn all(engine: &Engine) -> anyhow::Result<Vec<Application>> {
@@ -214,31 +242,36 @@ async fn all(engine: &Engine) -> anyhow::Result<Vec<Application>> {
 }
 
 fn show(args: &AppShowArgs, environment: &Environment) -> anyhow::Result<()> {
-    with_engine(&args.settings, environment, async |_, engine| {
-        let named = args.id.as_deref().or(args.app.as_deref());
-        let id = application_id(engine, named).await?;
-        let (application, uris) = engine.application(id).await?;
-        let connectors = connectors(engine, &application).await?;
-        if args.json {
-            let shown = detailed(&application, &uris, &connectors, &engine.callback_uri());
-            return Ok(output::json(&shown)?);
-        }
-        output::line(&output::pairs(&[
-            ("application_id", id.to_string()),
-            ("name", application.name.clone()),
-            ("environment", application.environment.clone()),
-            ("region", application.region.clone()),
-            ("created", timestamp(application.created_at)),
-            (
-                "redirect_uri",
-                format!(
-                    "{}    (register it at every provider)",
-                    engine.callback_uri()
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MustExist,
+        async |_, engine| {
+            let named = args.id.as_deref().or(args.app.as_deref());
+            let id = application_id(engine, named).await?;
+            let (application, uris) = engine.application(id).await?;
+            let connectors = connectors(engine, &application).await?;
+            if args.json {
+                let shown = detailed(&application, &uris, &connectors, &engine.callback_uri());
+                return Ok(output::json(&shown)?);
+            }
+            output::line(&output::pairs(&[
+                ("application_id", id.to_string()),
+                ("name", application.name.clone()),
+                ("environment", application.environment.clone()),
+                ("region", application.region.clone()),
+                ("created", timestamp(application.created_at)),
+                (
+                    "redirect_uri",
+                    format!(
+                        "{}    (register it at every provider)",
+                        engine.callback_uri()
+                    ),
                 ),
-            ),
-        ]))?;
-        Ok(output::line(&parts_text(&uris, &connectors))?)
-    })
+            ]))?;
+            Ok(output::line(&parts_text(&uris, &connectors))?)
+        },
+    )
 }
 
 fn parts_text(uris: &[RedirectUri], connectors: &[(Connector, usize)]) -> String {

@@ -111,6 +111,11 @@ fn lines(config: &Config) -> Vec<Line> {
         network.trusted_proxies_text.clone(),
         from(network.trusted_proxies_text.is_empty()),
     ));
+    lines.push(Line::new(
+        "tokens.allow_provider_tokens",
+        config.allow_provider_tokens,
+        from(!config.allow_provider_tokens),
+    ));
     let limit = config.requests_per_second.map(std::num::NonZeroU32::get);
     lines.push(Line::new(
         "limits.requests_per_second",
@@ -142,7 +147,7 @@ fn basic(config: &Config) -> Vec<Line> {
                 .as_ref()
                 .map_or(Origin::Default, |a| a.origin),
         ),
-        Line::of("public_url", &config.public_url),
+        Line::new("public_url", config.public_base(), config.public_url.origin),
         Line::path("data_dir", &config.data_dir.value, config.data_dir.origin),
         Line::of("database", &config.database),
         master_key(&config.master_key),

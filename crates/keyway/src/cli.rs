@@ -129,6 +129,49 @@ pub(crate) struct SettingFlags {
     pub(crate) master_key_file: Option<PathBuf>,
 }
 
+impl SettingFlags {
+    /// The flags that were given, as a shell reads them, each with a blank before it: for another command
+    /// that is to work on the same server. A password in a database's URL is not repeated.
+    pub(crate) fn repeated(&self) -> String {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|p| quoted(&p.to_string_lossy()));
+        let text = |text: &Option<String>| text.as_deref().map(quoted);
+        let flags = [
+            ("--config", path(&self.config)),
+            ("--listen", text(&self.listen)),
+            ("--public-url", text(&self.public_url)),
+            ("--data-dir", path(&self.data_dir)),
+            ("--database", self.database.as_deref().map(database_word)),
+            ("--master-key-file", path(&self.master_key_file)),
+        ];
+        let given = flags
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        given
+            .map(|(name, value)| format!(" {name} {value}"))
+            .collect()
+    }
+}
+
+/// One word of a shell command.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn database_word(url: &str) -> String {
+    let has_password = url::Url::parse(url).is_ok_and(|url| {
+        url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password")
+    });
+    if has_password {
+        "\"$KEYWAY_DATABASE\"".to_owned()
+    } else {
+        quoted(url)
+    }
+}
+
 /// The settings of a running server.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ServeArgs {
@@ -382,6 +425,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_repeated_as_a_shell_reads_them_and_passwords_are_not() {
+        assert_eq!(SettingFlags::default().repeated(), "");
+        let flags = SettingFlags {
+            config: Some("it's/k.toml".into()),
+            listen: Some("127.0.0.1:1".into()),
+            database: Some("sqlite://a b.db".into()),
+            ..SettingFlags::default()
+        };
+        assert_eq!(
+            flags.repeated(),
+            r" --config 'it'\''s/k.toml' --listen 127.0.0.1:1 --database 'sqlite://a b.db'"
+        );
+        let with_password = SettingFlags {
+            database: Some("postgres://u:hunter2@h/d".into()),
+            ..SettingFlags::default()
+        };
+        assert_eq!(with_password.repeated(), " --database \"$KEYWAY_DATABASE\"");
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) network: Network,
     /// Requests a second per application.
     pub(crate) requests_per_second: Option<NonZeroU32>,
+    /// Whether applications whose settings ask for it may read providers' access tokens.
+    pub(crate) allow_provider_tokens: bool,
     /// Variables that begin with `KEYWAY_` and mean nothing to Keyway.
     pub(crate) ignored_variables: Vec<String>,
 }
@@ -156,6 +158,7 @@ impl Config {
             providers: providers::overrides(file.providers)?,
             network: Network::resolve(file.network)?,
             requests_per_second: file.limits.requests_per_second,
+            allow_provider_tokens: file.tokens.allow_provider_tokens,
             ignored_variables: environment.unknown(),
             file: path,
             listen,
@@ -185,8 +188,12 @@ impl Config {
 
     /// What has to be registered at providers.
     pub(crate) fn callback_uri(&self) -> String {
-        let base = self.public_url.value.as_str().trim_end_matches('/');
-        format!("{base}/v3/connect/callback")
+        format!("{}/v3/connect/callback", self.public_base())
+    }
+
+    /// The public URL as it is shown: without a slash at its end.
+    pub(crate) fn public_base(&self) -> &str {
+        self.public_url.value.as_str().trim_end_matches('/')
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
 use crate::config::environment::Environment;
 use crate::failure::Failure;
+use crate::open::Opening;
 use crate::output;
 use crate::session::{application_id, timestamp, with_engine};
 use keyway_core::application::ApiKey;
@@ -25,58 +26,68 @@ pub(crate) fn run(command: &KeyCommand, environment: &Environment) -> anyhow::Re
 }
 
 fn create(args: &KeyCreateArgs, environment: &Environment) -> anyhow::Result<()> {
-    with_engine(&args.settings, environment, async |_, engine| {
-        let id = application_id(engine, args.app.as_deref()).await?;
-        let after = |days: u32| engine.now().plus_secs(i64::from(days) * SECS_PER_DAY);
-        let expires_at = args.expires_in_days.map(after);
-        let (key, secret) = engine.create_key(id, &args.name, expires_at).await?;
-        if args.json {
-            let mut shown = view(&key, engine.now());
-            if let Value::Object(members) = &mut shown {
-                members.insert("api_key".into(), json!(secret.expose_secret()));
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MustExist,
+        async |_, engine| {
+            let id = application_id(engine, args.app.as_deref()).await?;
+            let after = |days: u32| engine.now().plus_secs(i64::from(days) * SECS_PER_DAY);
+            let expires_at = args.expires_in_days.map(after);
+            let (key, secret) = engine.create_key(id, &args.name, expires_at).await?;
+            if args.json {
+                let mut shown = view(&key, engine.now());
+                if let Value::Object(members) = &mut shown {
+                    members.insert("api_key".into(), json!(secret.expose_secret()));
+                }
+                return Ok(output::json(&shown)?);
             }
-            return Ok(output::json(&shown)?);
-        }
-        output::line(&output::pairs(&[
-            ("application_id", id.to_string()),
-            ("key_id", key.id.to_string()),
-            ("api_key", secret.expose_secret().to_owned()),
-            (
-                "expires",
-                key.expires_at.map_or_else(|| "never".to_owned(), timestamp),
-            ),
-        ]))?;
-        Ok(output::line(
-            "\nThe API key is shown this once: put it where your program finds it.",
-        )?)
-    })
+            output::line(&output::pairs(&[
+                ("application_id", id.to_string()),
+                ("key_id", key.id.to_string()),
+                ("api_key", secret.expose_secret().to_owned()),
+                (
+                    "expires",
+                    key.expires_at.map_or_else(|| "never".to_owned(), timestamp),
+                ),
+            ]))?;
+            Ok(output::line(
+                "\nThe API key is shown this once: put it where your program finds it.",
+            )?)
+        },
+    )
 }
 
 fn list(args: &KeyListArgs, environment: &Environment) -> anyhow::Result<()> {
-    with_engine(&args.settings, environment, async |_, engine| {
-        let id = application_id(engine, args.app.as_deref()).await?;
-        let (keys, now) = (engine.keys(id).await?, engine.now());
-        if args.json {
-            let views = keys.iter().map(|key| view(key, now));
-            return Ok(output::json(&views.collect())?);
-        }
-        let rows: Vec<_> = keys
-            .iter()
-            .map(|key| {
-                let id = key.id.to_string();
-                let created = timestamp(key.created_at);
-                [
-                    id,
-                    key.hint.clone(),
-                    key.name.clone(),
-                    created,
-                    state(key, now),
-                ]
-            })
-            .collect();
-        let headings = ["KEY_ID", "KEY", "NAME", "CREATED", "STATE"];
-        Ok(output::line(&output::table(headings, &rows))?)
-    })
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MustExist,
+        async |_, engine| {
+            let id = application_id(engine, args.app.as_deref()).await?;
+            let (keys, now) = (engine.keys(id).await?, engine.now());
+            if args.json {
+                let views = keys.iter().map(|key| view(key, now));
+                return Ok(output::json(&views.collect())?);
+            }
+            let rows: Vec<_> = keys
+                .iter()
+                .map(|key| {
+                    let id = key.id.to_string();
+                    let created = timestamp(key.created_at);
+                    [
+                        id,
+                        key.hint.clone(),
+                        key.name.clone(),
+                        created,
+                        state(key, now),
+                    ]
+                })
+                .collect();
+            let headings = ["KEY_ID", "KEY", "NAME", "CREATED", "STATE"];
+            Ok(output::line(&output::table(headings, &rows))?)
+        },
+    )
 }
 
 fn revoke(args: &KeyRevokeArgs, environment: &Environment) -> anyhow::Result<()> {
@@ -85,16 +96,21 @@ fn revoke(args: &KeyRevokeArgs, environment: &Environment) -> anyhow::Result<()>
         Failure::bad_input("that is not the id of an API key")
             .next("`keyway key list` shows the ids. An id is not the key itself.")
     })?;
-    with_engine(&args.settings, environment, async |_, engine| {
-        let application_id = application_id(engine, args.app.as_deref()).await?;
-        engine.revoke_key(application_id, id).await?;
-        if args.json {
-            return Ok(output::json(&json!({"key_id": id, "revoked": true}))?);
-        }
-        Ok(output::line(&format!(
-            "Revoked {id}. Running servers refuse it from now on."
-        ))?)
-    })
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MustExist,
+        async |_, engine| {
+            let application_id = application_id(engine, args.app.as_deref()).await?;
+            engine.revoke_key(application_id, id).await?;
+            if args.json {
+                return Ok(output::json(&json!({"key_id": id, "revoked": true}))?);
+            }
+            Ok(output::line(&format!(
+                "Revoked {id}. Running servers refuse it from now on."
+            ))?)
+        },
+    )
 }
 
 fn view(key: &ApiKey, now: UnixMillis) -> Value {

@@ -3,6 +3,7 @@
 use crate::cli::LinkArgs;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
+use crate::open::Opening;
 use crate::output;
 use crate::session::{application_id, operator, with_engine};
 use anyhow::Context as _;
@@ -19,40 +20,47 @@ use url::Url;
 /// If something it names does not exist.
 pub(crate) fn run(args: &LinkArgs, environment: &Environment) -> anyhow::Result<()> {
     let provider = provider(&args.provider)?;
-    with_engine(&args.settings, environment, async |_, engine| {
-        let id = application_id(engine, args.app.as_deref()).await?;
-        let (_, uris) = engine.application(id).await?;
-        let uri = redirect_uri(&uris, args.redirect_uri.as_deref())?;
-        let caller = operator(id);
-        engine.connector(&caller, provider).await.with_context(|| {
-            let what = format!("application {id} has no connector for {provider}");
-            Failure::bad_input(what)
-                .next("Create one with POST /v3/connectors; `keyway app create` shows the call.")
-        })?;
-        let credential = credential(engine, &caller, provider, args.credential.as_deref()).await?;
-        let mut link = engine.public_url().clone();
-        link.set_path("/v3/connect/auth");
-        link.query_pairs_mut()
-            .append_pair("client_id", &id.to_string())
-            .append_pair("redirect_uri", &uri.url)
-            .append_pair("response_type", "code")
-            .append_pair("provider", provider.as_str());
-        add(
-            &mut link,
-            "credential_id",
-            credential.map(|id| id.to_string()).as_deref(),
-        );
-        add(&mut link, "login_hint", args.login_hint.as_deref());
-        if uri.platform.is_public() {
-            output::notice(&needs_pkce(uri));
-        }
-        if args.json {
-            return Ok(output::json(
-                &json!({"url": link.as_str(), "redirect_uri": uri.url}),
-            )?);
-        }
-        Ok(output::line(link.as_str())?)
-    })
+    with_engine(
+        &args.settings,
+        environment,
+        Opening::MustExist,
+        async |_, engine| {
+            let id = application_id(engine, args.app.as_deref()).await?;
+            let (_, uris) = engine.application(id).await?;
+            let uri = redirect_uri(&uris, args.redirect_uri.as_deref())?;
+            let caller = operator(id);
+            engine.connector(&caller, provider).await.with_context(|| {
+                let what = format!("application {id} has no connector for {provider}");
+                Failure::bad_input(what).next(
+                    "Create one with POST /v3/connectors; `keyway app create` shows the call.",
+                )
+            })?;
+            let credential =
+                credential(engine, &caller, provider, args.credential.as_deref()).await?;
+            let mut link = engine.public_url().clone();
+            link.set_path("/v3/connect/auth");
+            link.query_pairs_mut()
+                .append_pair("client_id", &id.to_string())
+                .append_pair("redirect_uri", &uri.url)
+                .append_pair("response_type", "code")
+                .append_pair("provider", provider.as_str());
+            add(
+                &mut link,
+                "credential_id",
+                credential.map(|id| id.to_string()).as_deref(),
+            );
+            add(&mut link, "login_hint", args.login_hint.as_deref());
+            if uri.platform.is_public() {
+                output::notice(&needs_pkce(uri));
+            }
+            if args.json {
+                return Ok(output::json(
+                    &json!({"url": link.as_str(), "redirect_uri": uri.url}),
+                )?);
+            }
+            Ok(output::line(link.as_str())?)
+        },
+    )
 }
 
 fn provider(text: &str) -> anyhow::Result<Provider> {

@@ -1,6 +1,7 @@
 //! From a configuration to a working engine. Every command goes this way, so every command works on a
 //! stopped server and beside a running one, on either database.
 
+use crate::config::setting::Origin;
 use crate::config::{Config, MasterKeySource, providers};
 use crate::failure::Failure;
 use crate::master_key::{self, Found};
@@ -9,22 +10,38 @@ use keyway_core::entropy::Entropy;
 use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
-use keyway_outbound::{HttpTransport, NetworkPolicy};
+use keyway_outbound::{HttpTransport, NetworkPolicy, Upstreams};
 use keyway_store::{DatabaseUrl, Store};
 use keyway_vault::{SystemEntropy, Vault};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
+/// What a command may do where there is no database yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Make it, with its directory and its master key.
+    MayMake,
+    /// Nothing: whoever only looks leaves nothing behind.
+    MustExist,
+}
+
 /// Opens everything `config` names. Background work is on `runtime`, which must outlive the engine.
 ///
 /// # Errors
 /// If the database cannot be reached, is of a newer version, or does not belong to the master key.
-pub(crate) async fn open(config: &Config, runtime: &Handle) -> anyhow::Result<Engine> {
+pub(crate) async fn open(
+    config: &Config,
+    runtime: &Handle,
+    opening: Opening,
+) -> anyhow::Result<Engine> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    make_data_directory(config)?;
-    let store = open_store(config, clock.clone()).await?;
-    let vault = open_vault(config, &store, &clock, &entropy).await?;
+    match opening {
+        Opening::MayMake => make_data_directory(config)?,
+        Opening::MustExist => require_database_file(config)?,
+    }
+    let store = open_store(config, clock.clone(), opening).await?;
+    let vault = open_vault(config, &store, &clock, &entropy, opening).await?;
     Ok(Engine::new(Parts {
         transport: Arc::new(transport(config, runtime)?),
         catalogue: config.catalogue(),
@@ -54,7 +71,30 @@ fn make_data_directory(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
+fn require_database_file(config: &Config) -> anyhow::Result<()> {
+    match &config.database.value {
+        DatabaseUrl::Sqlite(path) if !path.exists() => Err(no_database(config).into()),
+        _ => Ok(()),
+    }
+}
+
+fn no_database(config: &Config) -> Failure {
+    let origin = match config.database.origin {
+        Origin::Default => "the default place".to_owned(),
+        origin => format!("from {origin}"),
+    };
+    let what = format!("there is no database {} ({origin})", config.database.value);
+    Failure::bad_input(what).next(
+        "Say where it is with --data-dir, --database or --config. For a new one, make an application:\n\
+         keyway app create --name Acme --redirect-uri http://localhost:3000/callback",
+    )
+}
+
+async fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    opening: Opening,
+) -> anyhow::Result<Store> {
     let url = &config.database.value;
     let unusable = || {
         let what = format!(
@@ -64,6 +104,9 @@ async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<St
         Failure::new(what)
     };
     let store = Store::open(url, clock).await.with_context(unusable)?;
+    if opening == Opening::MustExist && store.schema_version().await.with_context(unusable)? == 0 {
+        return Err(no_database(config).into());
+    }
     store.migrate().await.with_context(unusable)?;
     Ok(store)
 }
@@ -73,8 +116,9 @@ async fn open_vault(
     store: &Store,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
+    opening: Opening,
 ) -> anyhow::Result<Vault> {
-    let found = find_master_key(config, store, &**entropy).await?;
+    let found = find_master_key(config, store, &**entropy, opening).await?;
     let opened = unlock::open_vault(store, &found.key, &**clock, entropy.clone()).await;
     if let (Err(_), Some(made)) = (&opened, &found.made) {
         // It belongs to no database; left behind, it would only mislead.
@@ -102,6 +146,7 @@ async fn find_master_key(
     config: &Config,
     store: &Store,
     entropy: &dyn Entropy,
+    opening: Opening,
 ) -> anyhow::Result<Found> {
     if let Some(found) = master_key::read(&config.master_key)? {
         return Ok(found);
@@ -110,7 +155,9 @@ async fn find_master_key(
         .read(|s| Box::pin(async move { s.is_empty_database().await }))
         .await?;
     match &config.master_key {
-        MasterKeySource::File(path) if is_empty => master_key::make(path, entropy),
+        MasterKeySource::File(path) if is_empty && opening == Opening::MayMake => {
+            master_key::make(path, entropy)
+        }
         // Another process may have made key and database since we looked for the file.
         source => master_key::read(source)?
             .ok_or_else(|| master_key::missing(source, &config.database.value.to_string()).into()),
@@ -118,9 +165,20 @@ async fn find_master_key(
 }
 
 fn transport(config: &Config, runtime: &Handle) -> anyhow::Result<HttpTransport> {
+    Ok(HttpTransport::new(policy(config), runtime.clone())?)
+}
+
+/// The way out for calls on behalf of grants.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub(crate) fn upstreams(config: &Config) -> anyhow::Result<Upstreams> {
+    Ok(Upstreams::new(policy(config))?)
+}
+
+fn policy(config: &Config) -> NetworkPolicy {
     let hosts = providers::hosts(&config.providers);
-    let policy = NetworkPolicy::new(config.network.allow_private_addresses, hosts);
-    Ok(HttpTransport::new(policy, runtime.clone())?)
+    NetworkPolicy::new(config.network.allow_private_addresses, hosts)
 }
 
 fn settings(config: &Config) -> Settings {

@@ -5,11 +5,13 @@
 //! providers and work that outlives a request run on the engine's runtime beside them.
 
 mod admin;
+mod body;
 mod connection;
 mod lane;
 mod limiter;
 mod listener;
 mod metrics;
+mod proxy;
 mod signal;
 mod worker;
 
@@ -26,6 +28,7 @@ use keyway_web::WebOptions;
 use lane::Lane;
 use limiter::Limiter;
 use metrics::Metrics;
+use proxy::Proxy;
 pub(crate) use signal::stop as stop_signal;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +81,7 @@ impl Server {
     pub(crate) async fn start(mut config: Config, runtime: &Handle) -> anyhow::Result<Self> {
         let listeners = listener::bind(&config.listen, config.threads.value)?;
         adopt_address(&mut config, listeners.address)?;
-        let engine = open::open(&config, runtime).await?;
+        let engine = open::open(&config, runtime, open::Opening::MayMake).await?;
         engine.run_background();
         let metrics = Arc::new(Metrics::starting_at(engine.now()));
         let admin = CancellationToken::new();
@@ -87,16 +90,18 @@ impl Server {
             let bound = page.serve(address, runtime, admin.clone()).await?;
             tracing::info!(address = %bound, "the operator's listener is up");
         }
+        let upstreams = open::upstreams(&config)?;
         let lane = Lane::new(
             keyway_web::router(engine.clone(), web_options(&config)),
+            Proxy::new(engine.clone(), upstreams, metrics.clone()),
             engine.clone(),
-            config.requests_per_second.map(Limiter::new),
+            config.requests_per_second.map(Limiter::new).map(Arc::new),
             metrics,
         );
         let address = listeners.address;
         let workers = Workers::start(
             listeners.sockets,
-            &Arc::new(lane),
+            &lane,
             config.max_connections.value,
         )?;
         log_start(&config, address);
@@ -140,6 +145,7 @@ fn adopt_address(config: &mut Config, address: SocketAddr) -> anyhow::Result<()>
 fn web_options(config: &Config) -> WebOptions {
     WebOptions {
         trusted_proxies: config.network.trusted_proxies.clone(),
+        allow_provider_tokens: config.allow_provider_tokens,
         ..WebOptions::new(config.public_url.value.clone())
     }
 }
@@ -148,7 +154,7 @@ fn log_start(config: &Config, address: SocketAddr) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %address,
-        public_url = %config.public_url.value,
+        public_url = config.public_base(),
         database = %config.database.value,
         threads = config.threads.value,
         register_at_providers = config.callback_uri(),

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
 use crate::logging::{self, Program};
-use crate::open;
+use crate::open::{self, Opening};
 use anyhow::Context as _;
 use keyway_core::application::Application;
 use keyway_core::ids::{ApiKeyId, ApplicationId};
@@ -42,19 +42,21 @@ pub(crate) fn on_runtime<T>(
     done
 }
 
-/// Opens what the settings name, lets `work` use it, and closes it again.
+/// Opens what the settings name, lets `work` use it, and closes it again. `opening` says whether a
+/// database that is not there yet is made.
 ///
 /// # Errors
 /// Those of the configuration, of opening, and of `work`.
 pub(crate) fn with_engine<T>(
     flags: &SettingFlags,
     environment: &Environment,
+    opening: Opening,
     work: impl AsyncFnOnce(&Config, &Engine) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let config = Config::load_settings(flags, environment)?;
     logging::start(&config.log, Program::Command);
     on_runtime(async |runtime| {
-        let engine = open::open(&config, runtime.handle()).await?;
+        let engine = open::open(&config, runtime.handle(), opening).await?;
         let done = work(&config, &engine).await;
         engine.shutdown().await;
         done

@@ -4,15 +4,17 @@
 //! failure out. [`HttpTransport`] is the real one. It connects to public addresses only, unless the
 //! operator's configuration says otherwise ([`NetworkPolicy`]), gives every call a deadline and every
 //! answer a size limit, and does nothing on its own account: no redirects followed, no cookies kept,
-//! no proxies, no decompression. Nothing here prints a query, a header's value or a body.
+//! no proxies, no decompression. [`Upstreams`] makes the calls that are streamed, under the same policy. Nothing here prints a query, a header's value or a body.
 
 pub mod address;
 mod connector;
 pub mod error;
 pub mod request;
 pub mod transport;
+pub mod upstream;
 
 pub use address::{NetworkPolicy, is_public};
 pub use error::{CallError, CallErrorKind, Sent, Whose};
 pub use request::{Request, Response};
 pub use transport::{HttpTransport, SetupError, Transport};
+pub use upstream::{AnswerBody, CallBody, Origin, Upload, Upstreams};

@@ -1,6 +1,6 @@
 //! The transport: one call from request to whole answer.
 
-mod failure;
+pub(crate) mod failure;
 
 use crate::address::NetworkPolicy;
 use crate::connector::GuardedConnector;
@@ -126,11 +126,11 @@ impl HttpTransport {
     }
 }
 
-fn public_roots() -> rustls::RootCertStore {
+pub(crate) fn public_roots() -> rustls::RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
-fn tls_config(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, SetupError> {
+pub(crate) fn tls_config(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

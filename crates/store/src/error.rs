@@ -132,21 +132,15 @@ constraints! {
         "credentials.application_id, credentials.connector_id, credentials.name";
     /// The address of a grant, with its provider.
     GrantEmail = "address", "grants_email",
-        "grants.application_id, grants.provider, grants.email_key";
+        "grants.application_id, grants.email_key, grants.provider";
     /// The identity of a grant's user, with its provider.
     GrantIdentity = "identity", "grants_identity",
         "grants.application_id, grants.provider, grants.identity";
     /// The application's own id of a grant.
     GrantExternalId = "external id", "grants_external_id",
         "grants.application_id, grants.external_id";
-    /// The `state` of a sign-in: it has been used before.
-    SignInState = "sign-in state", "sign_ins_state_digest", "sign_ins.state_digest";
-    /// The code of a sign-in.
-    SignInCode = "sign-in code", "sign_ins_code_digest", "sign_ins.code_digest";
-    /// The digest of an access token.
-    AccessTokenDigest = "access token", "access_tokens_digest", "access_tokens.digest";
-    /// The digest of a refresh token.
-    RefreshTokenDigest = "refresh token", "refresh_tokens_digest", "refresh_tokens.digest";
+    /// A sign-in: it has been used before.
+    SignIn = "sign-in", "sign_ins_pkey", "sign_ins.application_id, sign_ins.id";
     /// The current token set of a grant: there is at most one.
     CurrentTokenSet = "current token set", "token_sets_current",
         "token_sets.application_id, token_sets.grant_id";

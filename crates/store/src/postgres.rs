@@ -35,6 +35,22 @@ pub(crate) const NOW: Statement = Statement {
     sql: "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)",
 };
 
+/// Keeps a credential's row as it is until the transaction ends; SQLite's single writer needs no such
+/// thing, and no word of it.
+pub(crate) const HOLD_CREDENTIAL: Statement = Statement {
+    name: "postgres.HOLD_CREDENTIAL",
+    table: "credentials",
+    sql: "SELECT version FROM credentials WHERE application_id = $1 AND id = $2 FOR SHARE",
+};
+
+/// The same for a connector that is live.
+pub(crate) const HOLD_CONNECTOR: Statement = Statement {
+    name: "postgres.HOLD_CONNECTOR",
+    table: "connectors",
+    sql: "SELECT version FROM connectors WHERE application_id = $1 AND id = $2
+        AND deleted_at IS NULL FOR SHARE",
+};
+
 /// A PostgreSQL server.
 pub(crate) struct Postgres {
     pool: Pool,

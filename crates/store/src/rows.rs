@@ -2,6 +2,7 @@
 
 pub(crate) mod access_tokens;
 pub(crate) mod api_keys;
+pub(crate) mod application_origins;
 pub(crate) mod applications;
 pub(crate) mod changes;
 pub(crate) mod connectors;

@@ -1,12 +1,13 @@
 //! A session: what a piece of work holds while its transaction is open.
 
-use crate::arg::Arg;
+use crate::arg::{Arg, args};
 use crate::error::StoreError;
 use crate::row::Row;
 use crate::statement::Statement;
 use crate::store::Backend;
 use crate::{postgres, sqlite};
 use deadpool_postgres::Transaction;
+use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::time::{Clock, UnixMillis};
 use rusqlite::Connection;
 
@@ -64,6 +65,24 @@ impl<'s> Session<'s> {
                 row.ok_or_else(|| StoreError::bug("the clock gave no answer"))
             }
         }
+    }
+
+    /// Keeps others from changing a credential until this transaction ends. Several transactions may
+    /// hold one at a time.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn hold_credential(
+        &mut self,
+        application_id: ApplicationId,
+        id: CredentialId,
+    ) -> Result<(), StoreError> {
+        if self.backend() == Backend::Postgres {
+            let read = |row: &mut Row| row.int("version");
+            self.one(&postgres::HOLD_CREDENTIAL, args![application_id, id], read)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Whether the transaction may be committed.

@@ -52,8 +52,26 @@ fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Makes the file, for its owner alone; SQLite gives the same mode to the files beside it.
+#[cfg(unix)]
+fn create_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A failure shows when SQLite opens the file, with better words.
+    drop(
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path),
+    );
+}
+
+#[cfg(not(unix))]
+fn create_private(_: &Path) {}
+
 /// The connection that writes. Commits are on the disk when they are answered (`synchronous = FULL`).
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path);
     let connection = connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,

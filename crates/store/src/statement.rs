@@ -36,6 +36,7 @@ pub(crate) use statements;
 pub(crate) const REGISTRY: &[&[Statement]] = &[
     rows::access_tokens::ALL,
     rows::api_keys::ALL,
+    rows::application_origins::ALL,
     rows::applications::ALL,
     rows::changes::ALL,
     rows::connectors::ALL,

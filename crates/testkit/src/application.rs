@@ -138,9 +138,7 @@ impl TestApplication {
         NewCredential {
             name: name.to_owned(),
             credential_type: CredentialType::Connector,
-            data: object(
-                json!({"client_id": client, "client_secret": format!("{client}-secret")}),
-            ),
+            data: object(json!({"client_id": client, "client_secret": format!("{client}-secret")})),
         }
     }
 

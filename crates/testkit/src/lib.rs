@@ -19,6 +19,7 @@ mod options;
 mod poll;
 mod recorder;
 mod snapshot;
+mod stored;
 mod world;
 
 pub use application::{TestApplication, object};

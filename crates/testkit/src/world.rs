@@ -182,9 +182,9 @@ impl World {
     /// If it has none, or they do not open.
     pub async fn tokens(&self, grant: &Grant) -> OpenedTokens {
         let (application_id, id) = (grant.application_id, grant.id);
-        let job = self.store.read(move |s| {
-            Box::pin(async move { s.current_token_set(application_id, id).await })
-        });
+        let job = self
+            .store
+            .read(move |s| Box::pin(async move { s.current_token_set(application_id, id).await }));
         let set = job.await.unwrap().expect("the grant has a current set");
         let row = set.id.to_string();
         let context = SealContext {

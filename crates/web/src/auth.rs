@@ -29,7 +29,8 @@ fn parse_bearer(value: &HeaderValue) -> Option<&str> {
 }
 
 /// The bearer value of a request, if it has exactly one Authorization header and that is well formed.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let only = values.next()?;
     match values.next() {

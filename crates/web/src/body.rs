@@ -46,7 +46,7 @@ pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// The text under `name`; of several the last, and none if it is empty (RFC 6749, 3.2).
+    /// The text under `name`, and none if it is empty (RFC 6749, 3.2).
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().rposition(|(key, _)| key == name)?;
         Some(self.0.swap_remove(at).1).filter(|value| !value.is_empty())
@@ -121,12 +121,34 @@ fn texts(members: Map<String, Value>) -> Result<Params, Failure> {
     Ok(Params(texts))
 }
 
+/// No parameter may come twice (RFC 6749, 3.2).
+fn once(pairs: &[(String, String)]) -> Result<Params, Failure> {
+    let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(*one),
+        _ => None,
+    });
+    match twice {
+        None => Ok(Params(pairs.to_vec())),
+        // A stranger's name is not repeated: it may be a secret in the wrong place.
+        Some(name) if name.len() <= 20 && name.bytes().all(is_name_byte) => Err(
+            Failure::oauth_request(format!("{name} must not be given twice")),
+        ),
+        Some(_) => Err(Failure::oauth_request("A parameter is given twice")),
+    }
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte == b'_'
+}
+
 fn parse_params(media: Media, body: &[u8]) -> Result<Params, Failure> {
     let looks_like_json = body.trim_ascii_start().first() == Some(&b'{');
     match media {
         Media::Json => texts(parse_object(body)?),
         Media::Unsaid if looks_like_json => texts(parse_object(body)?),
-        Media::Form | Media::Unsaid => Ok(Params(Query::parse(body)?.pairs().to_vec())),
+        Media::Form | Media::Unsaid => once(Query::parse(body)?.pairs()),
         Media::Other if body.is_empty() => Ok(Params::default()),
         Media::Other => Err(unsupported(
             "application/json or application/x-www-form-urlencoded",
@@ -211,6 +233,10 @@ mod tests {
             assert_eq!(params.take("code").as_deref(), Some("x y"), "{body:?}");
             assert_eq!(params.take("scope"), None);
         }
+        let failure = parse_params(Media::Form, b"code=x&a=1&code=").unwrap_err();
+        assert_eq!(failure.message(), "code must not be given twice");
+        let failure = parse_params(Media::Form, b"S3cret=&S3cret=").unwrap_err();
+        assert_eq!(failure.message(), "A parameter is given twice");
         let failure = parse_params(Media::Json, b"{\"code\":1}").unwrap_err();
         assert_eq!(failure.message(), "code must be a string");
         let failure = parse_params(Media::Other, b"x").unwrap_err();

@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(paths["/v3/connect/tokeninfo"], "GET, POST");
         assert_eq!(paths["/v3/applications"], "GET");
         assert_eq!(paths["/v3/grants/me"], "GET");
-        assert_eq!(paths.len(), 4);
+        assert_eq!(paths["/v3/providers/detect"], "POST");
+        assert_eq!(paths.len(), 5);
     }
 
     #[test]

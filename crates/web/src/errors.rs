@@ -12,7 +12,7 @@ pub(crate) use failure::{Failure, Shape};
 use keyway_engine::error::ErrorKind;
 
 /// Every kind, in the order of the table shown at `/errors`.
-pub const KINDS: [ErrorKind; 19] = [
+pub const KINDS: [ErrorKind; 20] = [
     ErrorKind::Unauthorized,
     ErrorKind::InvalidRequest,
     ErrorKind::InvalidPayload,
@@ -26,6 +26,7 @@ pub const KINDS: [ErrorKind; 19] = [
     ErrorKind::InvalidAuthentication,
     ErrorKind::ProviderRequired,
     ErrorKind::AccessDenied,
+    ErrorKind::InsufficientScopes,
     ErrorKind::Blocked,
     ErrorKind::RateLimited,
     ErrorKind::ProviderUnavailable,
@@ -51,6 +52,7 @@ pub const fn wire(kind: ErrorKind) -> (u16, &'static str) {
         ErrorKind::InvalidAuthentication => (400, "grant.invalid_authentication"),
         ErrorKind::ProviderRequired => (400, "grant.provider_required"),
         ErrorKind::AccessDenied => (403, "grant.access_denied"),
+        ErrorKind::InsufficientScopes => (403, "insufficient_scopes"),
         ErrorKind::Blocked => (423, "api.resource_blocked"),
         ErrorKind::RateLimited => (429, "api.rate_limit_error"),
         ErrorKind::ProviderUnavailable => (504, "api.provider_error"),
@@ -99,6 +101,9 @@ pub const fn advice(kind: ErrorKind) -> &'static str {
             "Name a provider, or create a connector that can be signed in through."
         }
         ErrorKind::AccessDenied => "This caller may not do this with the grant.",
+        ErrorKind::InsufficientScopes => {
+            "The provider refuses the call because the user has not granted a scope it needs. Sign the user in again with that scope added; the grant keeps its id."
+        }
         ErrorKind::Blocked => "The application or the grant is blocked. Ask the operator.",
         ErrorKind::RateLimited => "Too many requests. Wait as long as Retry-After says.",
         ErrorKind::ProviderUnavailable => {
@@ -182,6 +187,7 @@ mod tests {
         400 grant.invalid_authentication
         400 grant.provider_required
         403 grant.access_denied
+        403 insufficient_scopes
         423 api.resource_blocked
         429 api.rate_limit_error
         504 api.provider_error

@@ -6,6 +6,6 @@ mod cookie;
 mod pages;
 mod redirect;
 
-pub(crate) use cookie::{clear_cookie, cookies, set_cookie};
+pub(crate) use cookie::{clear_cookie, cookies, set_cookie, surplus_cookies};
 pub(crate) use pages::{Pages, Words};
 pub(crate) use redirect::redirect;

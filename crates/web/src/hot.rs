@@ -8,7 +8,7 @@ use crate::layers::REQUEST_ID_HEADER;
 use crate::v3::wire::grant::GrantView;
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use keyway_core::ids::GrantId;
 use keyway_engine::{Engine, KnownGrant, Principal};
@@ -34,7 +34,13 @@ pub fn remembered(
         (id, _) => id.parse().ok()?,
     };
     let known = engine.known_grant(&principal, id)?;
-    answer(engine, rendered(&known)?)
+    let mut response = answer(engine, rendered(&known)?)?;
+    if named == "me" {
+        // Pages may call this path, so that its answer depends on who asks.
+        let origin = HeaderValue::from_static("Origin");
+        response.headers_mut().insert(VARY, origin);
+    }
+    Some(response)
 }
 
 /// The grant as JSON, written once and kept beside it.

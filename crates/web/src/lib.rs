@@ -25,12 +25,14 @@ pub mod layers;
 mod options;
 mod path;
 mod probes;
+pub mod proxy;
 mod query;
 mod router;
 pub mod routes;
 mod v3;
 
 pub use address::{Cidr, CidrParseError};
+pub use auth::bearer as bearer_of;
 pub use options::{PeerAddr, WebOptions};
 pub use router::router;
 pub use routes::{Access, ROUTES, Route};

@@ -26,6 +26,8 @@ pub struct WebOptions {
     pub body_limit_bytes: usize,
     /// After this a request is given up and answered 503.
     pub deadline: Duration,
+    /// Applications that ask for it may read providers' access tokens.
+    pub allow_provider_tokens: bool,
 }
 
 impl WebOptions {
@@ -37,6 +39,7 @@ impl WebOptions {
             trusted_proxies: Vec::new(),
             body_limit_bytes: BODY_LIMIT_BYTES,
             deadline: Duration::from_millis(DEADLINE_MS),
+            allow_provider_tokens: false,
         }
     }
 

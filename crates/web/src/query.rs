@@ -34,6 +34,18 @@ impl Query {
         self.get(name).map(str::to_owned)
     }
 
+    /// A boolean in any case, as clients of several languages write it; `false` if it is absent.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Failure> {
+        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(Failure::query(format!("{name} must be true or false"))),
+        }
+    }
+
     /// All pairs.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0
@@ -51,6 +63,16 @@ mod tests {
         assert_eq!(query.get("b"), None);
         assert_eq!(query.get("c"), Some("x y z"));
         assert_eq!(query.get("d"), Some("http://x/cb"));
+    }
+
+    #[test]
+    fn booleans_are_read_without_case() {
+        let query = Query::parse(b"a=True&b=FALSE&c=yes").unwrap();
+        assert!(query.flag("a").unwrap());
+        assert!(!query.flag("b").unwrap());
+        assert!(!query.flag("absent").unwrap());
+        let failure = query.flag("c").unwrap_err();
+        assert_eq!(failure.message(), "c must be true or false");
     }
 
     #[test]

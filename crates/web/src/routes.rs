@@ -7,7 +7,7 @@
 use crate::app::App;
 use crate::v3::{
     applications, connect_auth, connect_callback, connect_custom, connect_revoke, connect_token,
-    connect_tokeninfo, connectors, credentials, grants, redirect_uris,
+    connect_tokeninfo, connectors, credentials, grants, provider_token, providers, redirect_uris,
 };
 use crate::{documents, probes};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -18,7 +18,7 @@ use http::Method;
 pub enum Access {
     /// An API key.
     ApiKey,
-    /// An API key; without an Authorization header, `?client_id=` reads what is public of an application.
+    /// An API key; without an Authorization header, `?client_id=` does what is public of an application.
     ApiKeyOrClientId,
     /// An API key or an access token.
     Principal,
@@ -109,6 +109,9 @@ pub static ROUTES: &[Route] = routes! {
     GET "/v3/grants/{grant_id}" Principal "grants.read" grants::read;
     PATCH "/v3/grants/{grant_id}" ApiKey "grants.update" grants::update;
     DELETE "/v3/grants/{grant_id}" ApiKey "grants.delete" grants::delete;
+    GET "/v3/grants/{grant_id}/token" ApiKey "grants.provider_token" provider_token::read;
+
+    POST "/v3/providers/detect" ApiKeyOrClientId "providers.detect" providers::detect, browser;
 
     GET "/v3/connect/auth" Public "connect.auth" connect_auth::begin;
     GET "/v3/connect/callback" Public "connect.callback" connect_callback::finish;
@@ -145,6 +148,7 @@ mod tests {
             let is_tenant_data = route.path.starts_with("/v3/applications")
                 || route.path.starts_with("/v3/connectors")
                 || route.path.starts_with("/v3/grants")
+                || route.path.starts_with("/v3/providers")
                 || route.path == "/v3/connect/custom";
             assert_eq!(
                 route.access.asks_for_proof(),

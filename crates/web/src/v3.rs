@@ -10,5 +10,7 @@ pub(crate) mod connect_tokeninfo;
 pub(crate) mod connectors;
 pub(crate) mod credentials;
 pub(crate) mod grants;
+pub(crate) mod provider_token;
+pub(crate) mod providers;
 pub(crate) mod redirect_uris;
 pub(crate) mod wire;

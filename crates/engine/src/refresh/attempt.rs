@@ -44,7 +44,7 @@ impl Engine {
         for _ in 0..LOOKS {
             asking.now = self.now();
             match self.ask_lease(asking.clone()).await? {
-                Asked::Good(set) => return self.opened(grant_id, &set),
+                Asked::Good(set) => return self.opened(&set),
                 Asked::Gone => return Err(ended().into()),
                 Asked::Resting(until) => {
                     return self.resting(grant_id, application_id, until).await;
@@ -56,13 +56,11 @@ impl Engine {
         Err(slow())
     }
 
-    /// Opens a set, remembers it, and hands it out.
-    pub(super) fn opened(&self, grant_id: GrantId, set: &TokenSet) -> Outcome {
-        let before = self.inner.cache.opened_miss();
+    /// Opens a set and hands it out. It is remembered by whoever reads it next: a re-authentication may
+    /// have come between this set and now.
+    pub(super) fn opened(&self, set: &TokenSet) -> Outcome {
         let tokens = self.open_tokens(set)?;
-        let token = OpenedToken::new(set, &tokens, self.now());
-        self.inner.cache.remember_opened(before, grant_id, &token);
-        Ok(token)
+        Ok(OpenedToken::new(set, &tokens, self.now()))
     }
 
     async fn with_lease(&self, asking: &Asking, held: Held) -> Outcome {
@@ -112,14 +110,14 @@ impl Engine {
             unused.due_at = None;
         }
         self.give_back(asking, &held.state, unused).await?;
-        self.still_valid(asking.grant_id, &held.set, error.into())
+        self.still_valid(&held.set, error.into())
     }
 
     /// A token that is still valid is served whatever happened (rule 11).
-    pub(super) fn still_valid(&self, grant_id: GrantId, set: &TokenSet, no: NoToken) -> Outcome {
+    pub(super) fn still_valid(&self, set: &TokenSet, no: NoToken) -> Outcome {
         let left = set.access_expires_at.is_some_and(|end| end > self.now());
         if left {
-            self.opened(grant_id, set)
+            self.opened(set)
         } else {
             Err(no)
         }
@@ -157,7 +155,7 @@ impl Engine {
         let mut pause = STORE_PAUSE;
         for attempt in 1..=STORE_TRIES {
             match self.store_renewed(asking, &held, set.clone()).await {
-                Ok(true) => return self.opened(asking.grant_id, &set),
+                Ok(true) => return self.opened(&set),
                 // A re-authentication came first: its tokens count, these are another consent's (E2).
                 Ok(false) => return self.overtaken(asking).await,
                 Err(error) if error.kind() == ErrorKind::Unavailable && attempt < STORE_TRIES => {
@@ -238,7 +236,7 @@ impl Engine {
         });
         match job.await? {
             Some(set) if is_good(set.access_expires_at, self.now(), grant_id) => {
-                self.opened(grant_id, &set)
+                self.opened(&set)
             }
             Some(_) => Err(slow()),
             None => Err(ended().into()),
@@ -263,7 +261,7 @@ impl Engine {
             )
         };
         match job.await? {
-            Some(set) => self.still_valid(grant_id, &set, no),
+            Some(set) => self.still_valid(&set, no),
             None => Err(ended().into()),
         }
     }

@@ -98,7 +98,7 @@ async fn ask(s: &mut Session<'_>, asking: &Asking) -> Result<Asked, StoreError> 
     }
     if let Some(rest) = state
         .due_at
-        .filter(|due| state.failures > 0 && clock < *due)
+        .filter(|due| state.failures > 0 && asking.now < *due)
     {
         return Ok(Asked::Resting(rest));
     }

@@ -63,7 +63,7 @@ impl Engine {
             self.waiting_state(held, &sorted, asking),
         )
         .await?;
-        self.still_valid(asking.grant_id, &held.set, no)
+        self.still_valid(&held.set, no)
     }
 
     async fn judge_other_client(
@@ -157,11 +157,11 @@ impl Engine {
                     provider_error: sorted.provider_error,
                     ..broken(credential.id)
                 };
-                self.still_valid(asking.grant_id, &held.set, no)
+                self.still_valid(&held.set, no)
             }
             Blame::Transient | Blame::OtherClient | Blame::Ours => {
                 self.give_back(asking, &held.state, state).await?;
-                self.still_valid(asking.grant_id, &held.set, later(sorted))
+                self.still_valid(&held.set, later(sorted))
             }
         }
     }

@@ -4,14 +4,19 @@ use crate::engine::Engine;
 use crate::error::Error;
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
 use keyway_core::token_set::RefreshState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Due grants looked at in one round.
 const BATCH: i64 = 200;
 /// Of these, grants of one credential in one round: a tenth of a second each leaves room for callers.
 const PER_CREDENTIAL: usize = 20;
-/// A due grant whose credential is broken is looked at again this much later, in seconds.
+/// A due grant whose credential is broken, or whose provider is slow, is looked at again this
+/// much later, in seconds.
 const POSTPONED_SECS: i64 = 600;
+/// A provider that takes longer over one due grant is not asked for the next of that credential.
+const SLOW: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Refreshes grants that are due, a bounded number per credential, one after the other.
@@ -21,20 +26,30 @@ impl Engine {
             .store()
             .read(move |s| Box::pin(async move { s.due_refreshes(now, BATCH).await }));
         let mut taken: BTreeMap<CredentialId, usize> = BTreeMap::new();
+        let mut silent = BTreeSet::new();
         for due in job.await? {
+            if self.is_stopping() {
+                break;
+            }
             let count = taken.entry(due.credential_id).or_default();
             *count += 1;
             if *count > PER_CREDENTIAL {
                 continue;
             }
-            let Some(permit) = self.inner.breakers.ahead(due.credential_id) else {
+            let permit = self.inner.breakers.ahead(due.credential_id);
+            // One grant that had to wait is enough: others' grants must not wait for each of this credential.
+            let Some(permit) = permit.filter(|_| !silent.contains(&due.credential_id)) else {
                 self.postpone(due.application_id, due.grant_id).await?;
                 continue;
             };
+            let began = Instant::now();
             // Failures are recorded in the grant's own row; the next round honours it.
             let kept = self.keep_alive(due.application_id, due.grant_id).await;
             if let Err(error) = kept {
                 tracing::debug!(grant = %due.grant_id, %error, "a due refresh did not succeed");
+            }
+            if began.elapsed() > SLOW {
+                silent.insert(due.credential_id);
             }
             drop(permit);
         }
@@ -82,9 +97,13 @@ impl Engine {
     }
 
     /// Probes credentials whose breaker is open: slowly, since nobody may be calling.
-    pub(crate) async fn probe_broken(&self) {
+    pub(crate) async fn probe_broken(&self) -> Result<(), Error> {
         for (application_id, id) in self.inner.breakers.open() {
+            if self.is_stopping() {
+                break;
+            }
             self.probe_by_id(application_id, id).await;
         }
+        Ok(())
     }
 }

@@ -34,7 +34,7 @@ impl std::fmt::Debug for CallbackParams {
 }
 
 /// Where the browser goes next.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Finish {
     /// Back to the application, with a code or an error.
     Application {
@@ -45,6 +45,18 @@ pub enum Finish {
     },
     /// To an error page: nobody is known to send the user back to, or it would be wrong to.
     Page(SignInFault),
+}
+
+impl std::fmt::Debug for Finish {
+    /// Without the location: a code is in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Application { spent_cookie, .. } => {
+                f.debug_tuple("Application").field(spent_cookie).finish()
+            }
+            Self::Page(fault) => f.debug_tuple("Page").field(fault).finish(),
+        }
+    }
 }
 
 /// What an error page says.
@@ -114,12 +126,13 @@ impl Engine {
         let Some(state) = params.state.clone().filter(|s| !s.is_empty()) else {
             return Finish::Page(SignInFault::no_state());
         };
-        let name = self.cookie_name(&state);
-        let value = cookies
+        let suffix = self.cookie_suffix(&state);
+        let found = cookies
             .into_iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, value)| value);
-        let Some(started) = value.and_then(|value| self.open_handle(&state, &value)) else {
+            .find(|(name, _)| name.ends_with(&suffix));
+        let opened =
+            found.and_then(|(name, value)| Some((name, self.open_handle(&state, &value)?)));
+        let Some((name, started)) = opened else {
             return Finish::Page(SignInFault::other_browser());
         };
         if started.is_expired(self.now()) {
@@ -127,7 +140,7 @@ impl Engine {
         }
         let engine = self.clone();
         let finished = self
-            .finishing(async move { engine.use_up(&state, started, params).await })
+            .finishing(async move { engine.use_up(started, params).await })
             .await;
         match finished.and_then(|inner| inner) {
             Ok(Some(location)) => Finish::Application {
@@ -146,7 +159,6 @@ impl Engine {
     /// (rule 9).
     async fn use_up(
         &self,
-        state: &str,
         started: Started,
         params: CallbackParams,
     ) -> Result<Option<String>, Error> {
@@ -154,7 +166,6 @@ impl Engine {
             id: started.id,
             application_id: started.application_id,
             credential_id: started.credential_id,
-            state_digest: self.state_digest(state),
             status: SignInStatus::Consumed,
             code_digest: None,
             outcome: None,
@@ -168,10 +179,7 @@ impl Engine {
             .await;
         match inserted {
             Ok(()) => {}
-            // Which of the two unique columns a database complains of first is its own affair.
-            Err(StoreError::Conflict(Constraint::SignInState | Constraint::Other)) => {
-                return Ok(None);
-            }
+            Err(StoreError::Conflict(Constraint::SignIn)) => return Ok(None),
             Err(other) => return Err(other.into()),
         }
         let (redirect_uri, app_state) = (started.redirect_uri.clone(), started.state.clone());

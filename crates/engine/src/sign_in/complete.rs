@@ -6,18 +6,22 @@ use super::Returned;
 use super::callback::ours;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::known::KnownCredential;
 use crate::provider_calls::ProviderFailure;
 use crate::transfer::{Found, granted_scopes};
-use keyway_core::bearer::{BearerKind, new_bearer};
+use keyway_core::bearer::{BearerKind, new_named};
 use keyway_core::catalogue::ProviderEntry;
 use keyway_core::credential::Credential;
-use keyway_core::ids::{SignInId, TokenSetId};
+use keyway_core::email::email_key;
+use keyway_core::ids::{GrantId, SignInId, TokenSetId};
 use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
 use keyway_core::reauth::Voucher;
 use keyway_core::sealed::{DigestKind, SealContext, Sealed};
 use keyway_core::sign_in::{CODE_LIFETIME_SECS, Identity, Outcome, Started};
 use keyway_core::token_set::{ProviderTokens, TokenSet, TokenSetState, consent_key};
+use keyway_outbound::CallErrorKind;
 use secrecy::{ExposeSecret as _, SecretString};
+use std::sync::Arc;
 
 const OUTCOME_PURPOSE: &str = "sign_ins.outcome";
 const TOKENS_PURPOSE: &str = "token_sets.sealed";
@@ -37,48 +41,49 @@ impl Engine {
         code: SecretString,
     ) -> Result<SecretString, Returned> {
         let entry = self.entry(started.provider).map_err(|error| ours(&error))?;
-        let credential = self.credential_of(&started).await?;
-        let client = self
-            .client(&credential)
-            .await
-            .map_err(|error| ours(&error))?;
+        let known = self.credential_of(&started).await?;
+        let (credential, client) = (&known.credential, &known.client);
         let redirect_uri = self.callback_uri();
         let grant = TokenGrant::AuthorizationCode {
             code: &code,
             redirect_uri: &redirect_uri,
             code_verifier: started.provider_verifier.as_deref(),
         };
-        let tokens = match self.provider_tokens(entry, &client, grant).await {
+        let tokens = match self.provider_tokens(entry, client, grant).await {
             Ok(tokens) => tokens,
-            Err(failure) => return Err(self.refused_code(&credential, failure).await),
+            Err(failure) => return Err(self.refused_code(credential, failure).await),
         };
-        self.note_healthy(&credential).await;
+        self.note_healthy(credential).await;
         let identity = self
-            .provider_identity(entry, &client, &tokens, Some(&started.nonce))
+            .provider_identity(entry, client, &tokens, Some(&started.nonce))
             .await
-            .map_err(|failure| no_identity(&failure))?;
-        check_grant(entry, &started, &tokens)?;
-        self.check_person(&started, &identity).await?;
+            .map_err(|failure| no_identity(credential, &failure))?;
+        check_grant(entry, credential, &started, &tokens)?;
+        let expected = self.check_person(&started, &identity).await?;
         let issued = Issued {
-            credential: &credential,
-            client: &client,
+            credential,
+            client,
             tokens: &tokens,
             identity: &identity,
         };
         let scope = granted_scopes(entry, &started.scope, &tokens);
         let set = self.new_token_set(&issued, scope, TokenSetState::Pending, Some(started.id));
-        self.store_outcome(started, identity, set, credential.client_id)
-            .await
-            .map_err(|error| ours(&error))
+        self.store_outcome(
+            started,
+            identity,
+            set,
+            credential.client_id.clone(),
+            expected,
+        )
+        .await
+        .map_err(|error| ours(&error))
     }
 
     /// The credential named at the start, if it is still there (rule 3).
-    async fn credential_of(&self, started: &Started) -> Result<Credential, Returned> {
+    async fn credential_of(&self, started: &Started) -> Result<Arc<KnownCredential>, Returned> {
         let (application_id, id) = (started.application_id, started.credential_id);
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
-        let found = job.await.map_err(|error| ours(&Error::from(error)))?;
+        let found = self.known_credential(application_id, id).await;
+        let found = found.map_err(|error| ours(&error))?;
         found.ok_or_else(|| {
             let words = "The provider application this sign-in went through was removed while you were signing in. Please start again.";
             Returned::new("access_denied", 45002, words)
@@ -86,6 +91,7 @@ impl Engine {
     }
 
     async fn refused_code(&self, credential: &Credential, failure: ProviderFailure) -> Returned {
+        failure.log(credential, "code of a sign-in");
         match failure {
             ProviderFailure::Refused(error) => {
                 if crate::health::client_fault(&error) {
@@ -97,8 +103,10 @@ impl Engine {
                 let words = format!("the provider refused its code: {} ({said})", error.error);
                 Returned::new("server_error", 45001, words)
             }
-            ProviderFailure::Unreachable(cause) => {
-                tracing::warn!(credential = %credential.id, %cause, "a provider did not answer");
+            ProviderFailure::Unreachable(cause) if cause.kind == CallErrorKind::TooLarge => {
+                Returned::new("server_error", 45001, TOO_LARGE)
+            }
+            ProviderFailure::Unreachable(_) => {
                 let words = "the provider did not answer; start the sign-in again";
                 Returned::new("temporarily_unavailable", 45001, words)
             }
@@ -115,16 +123,33 @@ impl Engine {
         }
     }
 
-    /// Rule 12, decided already so that the user hears of it; the exchange decides again.
-    async fn check_person(&self, started: &Started, identity: &Identity) -> Result<(), Returned> {
+    /// Rule 12, decided already so that the user hears of it; the exchange decides again. The grant that
+    /// `login_hint` names is looked up here and not at the start, where anybody could learn whether an
+    /// address has one.
+    async fn check_person(
+        &self,
+        started: &Started,
+        identity: &Identity,
+    ) -> Result<Option<GrantId>, Returned> {
         let (application_id, provider) = (started.application_id, started.provider);
         let person = identity.clone();
+        let hint = started.login_hint.as_deref().map(email_key);
         let job = self.store().read(move |s| {
-            Box::pin(async move { Found::read(s, application_id, provider, &person).await })
+            Box::pin(async move {
+                let found = Found::read(s, application_id, provider, &person).await?;
+                let hinted = match hint {
+                    Some(key) => {
+                        s.grant_by_provider_email(application_id, provider, &key)
+                            .await?
+                    }
+                    None => None,
+                };
+                Ok((found, hinted.map(|grant| grant.id)))
+            })
         });
-        let found = job.await.map_err(|error| ours(&Error::from(error)))?;
-        match found.decide(Voucher::Provider, identity, started.expected_grant_id) {
-            Ok(_) => Ok(()),
+        let (found, expected) = job.await.map_err(|error| ours(&Error::from(error)))?;
+        match found.decide(Voucher::Provider, identity, expected) {
+            Ok(_) => Ok(expected),
             Err(error) => {
                 let words = format!("grant.reauth_email_invalid: {error}");
                 Err(Returned::new("access_denied", 25022, words))
@@ -141,7 +166,11 @@ impl Engine {
         sign_in_id: Option<SignInId>,
     ) -> TokenSet {
         let now = self.now();
-        let id = TokenSetId::generate(now, self.entropy());
+        // A sign-in's pending set has the sign-in's own id, and so needs no index to be found by it.
+        let id = match sign_in_id {
+            Some(id) => TokenSetId::from_u128(id.as_uuid().as_u128()),
+            None => TokenSetId::generate(now, self.entropy()),
+        };
         let Issued {
             credential,
             client,
@@ -204,6 +233,7 @@ impl Engine {
         identity: Identity,
         set: TokenSet,
         client_id: Option<String>,
+        expected_grant_id: Option<GrantId>,
     ) -> Result<SecretString, Error> {
         let (application_id, id) = (started.application_id, started.id);
         let scope = set.scope.clone();
@@ -213,9 +243,15 @@ impl Engine {
             scope,
             token_set_id: set.id,
             client_id,
+            expected_grant_id,
         };
         let sealed = self.seal_outcome(id, &outcome)?;
-        let code = new_bearer(BearerKind::Code, self.entropy());
+        let code = new_named(
+            BearerKind::Code,
+            application_id,
+            id.as_uuid(),
+            self.entropy(),
+        );
         let digest = self
             .vault()
             .digest(DigestKind::Code, code.expose_secret().as_bytes());
@@ -263,9 +299,15 @@ impl Engine {
     }
 }
 
-fn no_identity(failure: &ProviderFailure) -> Returned {
+const TOO_LARGE: &str = "the provider's answer is too large";
+
+fn no_identity(credential: &Credential, failure: &ProviderFailure) -> Returned {
+    failure.log(credential, "identity of a sign-in");
     match failure {
-        ProviderFailure::Unreachable(_) => {
+        ProviderFailure::Unreachable(cause) if cause.kind == CallErrorKind::TooLarge => {
+            Returned::new("server_error", 45001, TOO_LARGE)
+        }
+        ProviderFailure::Unreachable(_) | ProviderFailure::Overloaded { .. } => {
             let words = "the provider did not say who signed in; start the sign-in again";
             Returned::new("temporarily_unavailable", 45001, words)
         }
@@ -276,11 +318,16 @@ fn no_identity(failure: &ProviderFailure) -> Returned {
 /// The tokens must be able to last, and cover what was asked.
 fn check_grant(
     entry: &ProviderEntry,
+    credential: &Credential,
     started: &Started,
     tokens: &TokenResponse,
 ) -> Result<(), Returned> {
     if tokens.refresh_token.is_none() {
-        let words = "provider_code_request_failed: the provider gave no refresh token for its code; allow offline access for the provider application";
+        tracing::warn!(
+            credential_id = %credential.id, provider = %credential.provider, fault = "no refresh token",
+            "a provider did not do what was asked"
+        );
+        let words = "the provider gave no refresh token for its code; allow offline access for the provider application";
         return Err(Returned::new("server_error", 45001, words));
     }
     let missing = entry.missing_scopes(&started.scope, tokens.scope.as_ref());

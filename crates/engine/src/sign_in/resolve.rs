@@ -3,25 +3,34 @@
 use super::Returned;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::known::{KnownApplication, KnownCredential};
 use keyway_core::connector::Connector;
-use keyway_core::credential::{Credential, CredentialType};
-use keyway_core::ids::{ApplicationId, CredentialId};
-use keyway_core::page::LIMIT_MAX;
+use keyway_core::credential::CredentialType;
+use keyway_core::ids::CredentialId;
 use keyway_core::provider::Provider;
 use keyway_core::sign_in::CredentialChoice;
+use std::sync::Arc;
+
+/// The providers a request names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedProviders {
+    /// In the caller's order; empty means any.
+    pub(crate) known: Vec<Provider>,
+    /// Whether several were named: then what cannot be used is passed over, and not refused.
+    pub(crate) is_list: bool,
+}
 
 /// What the request asks for.
 pub(crate) struct Wanted {
-    pub(crate) application_id: ApplicationId,
-    /// In the caller's order; empty means any.
-    pub(crate) providers: Vec<Provider>,
+    pub(crate) known: Arc<KnownApplication>,
+    pub(crate) providers: NamedProviders,
     pub(crate) credential_id: Option<CredentialId>,
 }
 
 /// The way a sign-in goes.
 pub(crate) struct Route {
     pub(crate) connector: Connector,
-    pub(crate) credential: Credential,
+    pub(crate) credential: Arc<KnownCredential>,
     pub(crate) choice: CredentialChoice,
 }
 
@@ -37,9 +46,9 @@ fn refused(description: impl Into<String>) -> Resolved {
 }
 
 /// Reads `provider`: one name, or several separated by commas. Unknown names are dropped from a list.
-pub(crate) fn parse_providers(text: Option<&str>) -> Result<Vec<Provider>, Returned> {
+pub(crate) fn parse_providers(text: Option<&str>) -> Result<NamedProviders, Returned> {
     let Some(text) = text else {
-        return Ok(Vec::new());
+        return Ok(NamedProviders::default());
     };
     let names: Vec<&str> = text
         .split(',')
@@ -48,46 +57,45 @@ pub(crate) fn parse_providers(text: Option<&str>) -> Result<Vec<Provider>, Retur
         .collect();
     match names.as_slice() {
         [one] => match one.parse() {
-            Ok(provider) => Ok(vec![provider]),
+            Ok(provider) => Ok(NamedProviders {
+                known: vec![provider],
+                is_list: false,
+            }),
             Err(error) => Err(Returned::invalid_request(format!("provider: {error}"))),
         },
-        several => Ok(several
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .collect()),
+        several => Ok(NamedProviders {
+            known: several.iter().filter_map(|n| n.parse().ok()).collect(),
+            is_list: true,
+        }),
     }
 }
 
 impl Engine {
     pub(crate) async fn resolve(&self, wanted: Wanted) -> Result<Resolved, Error> {
-        let id = wanted.application_id;
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.connectors(id, LIMIT_MAX, 0).await }));
-        let connectors = job.await?;
         match wanted.credential_id {
-            Some(credential_id) => self.named(&wanted, &connectors, credential_id).await,
-            None => self.by_provider(&wanted, connectors).await,
+            Some(id) => self.named(&wanted, id).await,
+            None => {
+                self.by_provider(&wanted, wanted.known.connectors.clone())
+                    .await
+            }
         }
     }
 
-    async fn named(
-        &self,
-        wanted: &Wanted,
-        connectors: &[Connector],
-        id: CredentialId,
-    ) -> Result<Resolved, Error> {
-        let application_id = wanted.application_id;
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
-        let Some(credential) = job.await? else {
+    async fn named(&self, wanted: &Wanted, id: CredentialId) -> Result<Resolved, Error> {
+        let application_id = wanted.known.application.id;
+        let Some(known) = self.known_credential(application_id, id).await? else {
             return Ok(refused(
                 "credential_id: this application has no credential with this id",
             ));
         };
-        if !wanted.providers.is_empty() && !wanted.providers.contains(&credential.provider) {
-            let description = format!("credential_id: it is a {} credential", credential.provider);
+        let credential = &known.credential;
+        let named = &wanted.providers.known;
+        if !named.is_empty() && !named.contains(&credential.provider) {
+            let provider = credential.provider;
+            let description = format!(
+                "credential_id: it is {} {provider} credential",
+                provider.article()
+            );
             return Ok(refused(description));
         }
         if credential.credential_type != CredentialType::Connector {
@@ -95,7 +103,9 @@ impl Engine {
                 "credential_id: users sign in through credentials of type connector only",
             ));
         }
-        let connector = connectors
+        let connector = wanted
+            .known
+            .connectors
             .iter()
             .find(|c| c.id == credential.connector_id)
             .cloned();
@@ -105,7 +115,7 @@ impl Engine {
                 let choice = CredentialChoice::Named;
                 Resolved::Route(Box::new(Route {
                     connector,
-                    credential,
+                    credential: known,
                     choice,
                 }))
             }
@@ -126,11 +136,15 @@ impl Engine {
         }
         let mut offered: Vec<Connector> = wanted
             .providers
+            .known
             .iter()
             .filter_map(|p| take(&mut connectors, *p))
             .collect();
+        if wanted.providers.is_list && !offered.iter().any(|c| c.provider.is_oauth()) {
+            connectors.append(&mut offered);
+        }
         if offered.is_empty() {
-            if let [one] = wanted.providers.as_slice() {
+            if let ([one], false) = (&*wanted.providers.known, wanted.providers.is_list) {
                 return Ok(refused(format!(
                     "provider: this application has no {one} connector"
                 )));
@@ -168,16 +182,13 @@ impl Engine {
             )));
         };
         let application_id = connector.application_id;
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
-        Ok(match job.await? {
+        Ok(match self.known_credential(application_id, id).await? {
             None => refused("the connector's default credential was deleted"),
-            Some(credential) => {
+            Some(known) => {
                 let choice = CredentialChoice::Default;
                 Resolved::Route(Box::new(Route {
                     connector,
-                    credential,
+                    credential: known,
                     choice,
                 }))
             }
@@ -200,7 +211,7 @@ mod tests {
 
     #[test]
     fn provider_lists_keep_their_order_and_drop_unknown_names() {
-        let parse = |text| parse_providers(Some(text)).unwrap();
+        let parse = |text| parse_providers(Some(text)).unwrap().known;
         assert_eq!(
             parse("zoom,inbox,google"),
             [Provider::Zoom, Provider::Google]
@@ -213,6 +224,8 @@ mod tests {
                 .description
                 .contains("nylas")
         );
-        assert!(parse_providers(None).unwrap().is_empty());
+        assert_eq!(parse_providers(None).unwrap(), NamedProviders::default());
+        let one_known = parse_providers(Some("imap,facebook")).unwrap();
+        assert!(one_known.is_list && one_known.known == [Provider::Imap]);
     }
 }

@@ -4,12 +4,11 @@ use super::resolve::{Resolved, Route, Wanted, parse_providers};
 use super::{Cookie, Returned};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use keyway_core::application::{Application, RedirectUri};
+use crate::known::KnownApplication;
+use keyway_core::application::RedirectUri;
 use keyway_core::bearer::{BearerKind, new_bearer};
 use keyway_core::credential::Owner;
-use keyway_core::email::email_key;
 use keyway_core::entropy::random_bytes;
-use keyway_core::grant::Grant;
 use keyway_core::ids::{ApplicationId, SignInId};
 use keyway_core::oauth::{AuthorizeRequest, authorize_url, clean};
 use keyway_core::pkce::{
@@ -20,6 +19,7 @@ use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Started;
 use keyway_vault::hash::sha256;
 use secrecy::ExposeSecret as _;
+use std::sync::Arc;
 
 /// Longest `state` of an application, in characters (documented upstream).
 const STATE_MAX_CHARS: usize = 256;
@@ -77,7 +77,7 @@ pub struct Browser {
 }
 
 /// Where the browser goes next.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Start {
     /// To the provider, with the sign-in's cookie.
     Provider {
@@ -100,6 +100,17 @@ pub enum Start {
     },
 }
 
+impl std::fmt::Debug for Start {
+    /// Without the location: the sign-in's state is in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Provider { cookie, .. } => f.debug_tuple("Provider").field(cookie).finish(),
+            Self::Application { .. } => f.write_str("Application(..)"),
+            Self::Choose { providers, .. } => f.debug_tuple("Choose").field(providers).finish(),
+        }
+    }
+}
+
 fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|t| !t.is_empty())
 }
@@ -111,7 +122,7 @@ fn has_option(options: Option<&str>, name: &str) -> bool {
 /// A request whose application and redirect URI are known to be good: from here on, errors go back to
 /// the application.
 struct Accepted {
-    application: Application,
+    known: Arc<KnownApplication>,
     redirect: RedirectUri,
     params: AuthorizeParams,
     browser: Browser,
@@ -146,10 +157,10 @@ impl Engine {
         params: AuthorizeParams,
         browser: Browser,
     ) -> Result<Start, Error> {
-        let (application, redirect) = self.check_client(&params).await?;
+        let (known, redirect) = self.check_client(&params).await?;
         let back = (redirect.url.clone(), params.state.clone());
         let accepted = Accepted {
-            application,
+            known,
             redirect,
             params,
             browser,
@@ -167,27 +178,23 @@ impl Engine {
     async fn check_client(
         &self,
         params: &AuthorizeParams,
-    ) -> Result<(Application, RedirectUri), Error> {
+    ) -> Result<(Arc<KnownApplication>, RedirectUri), Error> {
         let unknown = || Error::field("client_id", "unknown application");
         let missing = |name: &str| Error::field(name, "is required");
         let client_id = given(&params.client_id).ok_or_else(|| missing("client_id"))?;
         let redirect_uri = given(&params.redirect_uri).ok_or_else(|| missing("redirect_uri"))?;
         let id: ApplicationId = client_id.parse().map_err(|_| unknown())?;
-        let url = redirect_uri.to_owned();
-        let job = self.store().read(move |s| {
-            Box::pin(async move {
-                Ok((
-                    s.application(id).await?,
-                    s.redirect_uri_by_url(id, &url).await?,
-                ))
-            })
-        });
-        let (application, redirect) = job.await?;
-        let application = application.ok_or_else(unknown)?;
+        let known = self.known_application(id).await?.ok_or_else(unknown)?;
+        let application = &known.application;
         if application.blocked {
             let message = "Application blocked, contact administrator.";
             return Err(Error::new(ErrorKind::Blocked, message));
         }
+        let redirect = known
+            .redirect_uris
+            .iter()
+            .find(|uri| uri.url == redirect_uri)
+            .cloned();
         let redirect = redirect.ok_or_else(|| {
             Error::new(
                 ErrorKind::RedirectUriNotAllowed,
@@ -200,7 +207,7 @@ impl Engine {
                 "must not be longer than 256 characters",
             ));
         }
-        Ok((application, redirect))
+        Ok((known, redirect))
     }
 
     async fn begin(&self, accepted: Accepted) -> Result<Start, Stop> {
@@ -211,14 +218,14 @@ impl Engine {
             Err(_) => return Err(Returned::invalid_request("credential_id: not a UUID").into()),
         };
         let wanted = Wanted {
-            application_id: accepted.application.id,
+            known: Arc::clone(&accepted.known),
             providers: parse_providers(given(&params.provider))?,
             credential_id,
         };
         match self.resolve(wanted).await? {
             Resolved::Refused(returned) => Err(returned.into()),
             Resolved::Choose(providers) => {
-                let application_name = accepted.application.name;
+                let application_name = accepted.known.application.name.clone();
                 Ok(Start::Choose {
                     application_name,
                     providers,
@@ -229,20 +236,20 @@ impl Engine {
     }
 
     async fn go(&self, accepted: Accepted, route: Route) -> Result<Start, Stop> {
-        let expected = self
-            .hinted_grant(&accepted, route.connector.provider)
-            .await?;
         let entry = self.entry(route.connector.provider)?;
-        let wanted = wanted_scopes(&accepted.params, &route, expected.as_ref())?;
+        let wanted = wanted_scopes(&accepted.params, &route)?;
         let scope = entry.request_scopes(&wanted);
         self.check_shared_scopes(&route, &scope)?;
-        let client = self.client(&route.credential).await?;
+        let client = &route.credential.client;
         let state = new_bearer(BearerKind::State, self.entropy());
-        let exclude_granted_scopes = has_option(
-            given(&accepted.params.options),
-            "exclude_google_granted_scopes",
-        );
-        let started = self.started(accepted, &route, scope, expected)?;
+        // Whoever borrows the operator's app must not get what a user consented to for another borrower.
+        let is_lent = route.credential.credential.owner == Owner::Operator;
+        let exclude_granted_scopes = is_lent
+            || has_option(
+                given(&accepted.params.options),
+                "exclude_google_granted_scopes",
+            );
+        let started = self.started(accepted, &route, scope)?;
         let verifier = started.provider_verifier.clone().unwrap_or_default();
         let url = authorize_url(
             entry,
@@ -256,6 +263,7 @@ impl Engine {
                 code_challenge: &s256_challenge(&verifier, sha256),
                 login_hint: started.login_hint.as_deref(),
                 exclude_granted_scopes,
+                force_consent: is_lent,
             },
         )
         .map_err(Error::internal)?;
@@ -266,24 +274,9 @@ impl Engine {
         })
     }
 
-    async fn hinted_grant(
-        &self,
-        accepted: &Accepted,
-        provider: Provider,
-    ) -> Result<Option<Grant>, Error> {
-        let Some(hint) = given(&accepted.params.login_hint) else {
-            return Ok(None);
-        };
-        let (id, key) = (accepted.application.id, email_key(hint));
-        let job = self.store().read(move |s| {
-            Box::pin(async move { s.grant_by_provider_email(id, provider, &key).await })
-        });
-        Ok(job.await?)
-    }
-
     /// An operator's shared app may be asked for no more than the operator allows.
     fn check_shared_scopes(&self, route: &Route, scope: &Scopes) -> Result<(), Returned> {
-        if route.credential.owner != Owner::Operator {
+        if route.credential.credential.owner != Owner::Operator {
             return Ok(());
         }
         let provider = route.connector.provider;
@@ -309,26 +302,21 @@ impl Engine {
         Err(Returned::new("invalid_scope", 400, description))
     }
 
-    fn started(
-        &self,
-        accepted: Accepted,
-        route: &Route,
-        scope: Scopes,
-        expected: Option<Grant>,
-    ) -> Result<Started, Stop> {
+    fn started(&self, accepted: Accepted, route: &Route, scope: Scopes) -> Result<Started, Stop> {
         let now = self.now();
         let Accepted {
-            application,
+            known,
             redirect,
             params,
             browser,
         } = accepted;
+        let application = &known.application;
         let short = |text: String| clean(&text, USER_AGENT_MAX_CHARS);
         Ok(Started {
             id: SignInId::generate(now, self.entropy()),
             application_id: application.id,
             connector_id: route.connector.id,
-            credential_id: route.credential.id,
+            credential_id: route.credential.credential.id,
             credential_choice: route.choice,
             provider: route.connector.provider,
             redirect_uri: redirect.url,
@@ -341,7 +329,6 @@ impl Engine {
                 .login_hint
                 .filter(|s| !s.is_empty())
                 .map(|s| clean(&s, 320)),
-            expected_grant_id: expected.map(|grant| grant.id),
             offline: offline(given(&params.access_type))?,
             rotate_refresh_token: application.additional.rotate_refresh_token
                 || has_option(given(&params.options), "rotate_refresh_token"),
@@ -408,22 +395,12 @@ fn external_id(params: &AuthorizeParams) -> Result<Option<String>, Returned> {
     }
 }
 
-/// The request's scopes, else the connector's; with `include_grant_scopes` those of the grant that
-/// `login_hint` names as well.
-fn wanted_scopes(
-    params: &AuthorizeParams,
-    route: &Route,
-    expected: Option<&Grant>,
-) -> Result<Scopes, Returned> {
-    let asked = match given(&params.scope) {
+/// The request's scopes, else the connector's. `include_grant_scopes` adds nothing here: whoever knows an
+/// address could read its grant's scopes off the redirect. Providers that merge scopes do so themselves.
+fn wanted_scopes(params: &AuthorizeParams, route: &Route) -> Result<Scopes, Returned> {
+    match given(&params.scope) {
         Some(text) => Scopes::parse(text)
-            .map_err(|error| Returned::new("invalid_scope", 400, format!("scope: {error}")))?,
-        None => route.connector.scope.clone(),
-    };
-    let include =
-        given(&params.include_grant_scopes).is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
-    Ok(match expected.filter(|_| include) {
-        Some(grant) => asked.union(&grant.scope),
-        None => asked,
-    })
+            .map_err(|error| Returned::new("invalid_scope", 400, format!("scope: {error}"))),
+        None => Ok(route.connector.scope.clone()),
+    }
 }

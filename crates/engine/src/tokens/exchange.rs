@@ -13,7 +13,6 @@ use keyway_core::issued::{ACCESS_TOKEN_LIFETIME_SECS, AccessToken, RefreshToken}
 use keyway_core::reauth::Voucher;
 use keyway_core::redirect_uri::audience_of;
 use keyway_core::scope::Scopes;
-use keyway_core::sealed::DigestKind;
 use keyway_core::sign_in::{Outcome, SignIn, SignInStatus, Started};
 use keyway_vault::hash::{constant_time_eq, sha256};
 
@@ -44,7 +43,8 @@ impl Engine {
 
     async fn exchange(&self, params: &TokenParams) -> Result<TokenAnswer, OAuthError> {
         let application = self.client_application(params).await?;
-        let sign_in = self.find_by_code(required("code", &params.code)?).await?;
+        let code = required("code", &params.code)?;
+        let sign_in = self.find_sign_in(code).await?.ok_or_else(bad_code)?;
         if sign_in.application_id != application.id {
             self.burn(&sign_in).await;
             return Err(bad_code());
@@ -59,19 +59,14 @@ impl Engine {
             Ok(proof) => self.take_effect(&sign_in, outcome, proof).await,
             Err(error) => Err(error),
         };
-        if exchanged.is_err() {
+        match &exchanged {
+            // Nothing is wrong with the code: it may be tried again while it lives.
+            Err(error) if matches!(error.error, "temporarily_unavailable" | "server_error") => {}
             // A failed exchange burns the code (documented upstream).
-            self.burn(&sign_in).await;
+            Err(_) => self.burn(&sign_in).await,
+            Ok(_) => {}
         }
         exchanged
-    }
-
-    async fn find_by_code(&self, code: &str) -> Result<SignIn, OAuthError> {
-        let digest = self.vault().digest(DigestKind::Code, code.as_bytes());
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.sign_in_by_code(&digest).await }));
-        job.await?.ok_or_else(bad_code)
     }
 
     /// A replayed code also ends the tokens it gave (rule 9; RFC 6749, 4.1.2).
@@ -134,6 +129,8 @@ impl Engine {
             rotates: outcome.started.rotate_refresh_token,
             began_at: self.now(),
         };
+        // Before anything is used up: what comes after the commit must not fail.
+        let signer = self.signing_key().await?;
         let mut tries = 0;
         let (grant, given) = loop {
             tries += 1;
@@ -142,9 +139,7 @@ impl Engine {
                 other => break other?,
             }
         };
-        let id_token = self
-            .id_token(&grant, &facts.audience, Some(&outcome.identity))
-            .await?;
+        let id_token = self.id_token(&signer, &grant, &facts.audience, Some(&outcome.identity))?;
         Ok(TokenAnswer {
             access_token: given.access.secret,
             expires_in: ACCESS_TOKEN_LIFETIME_SECS,
@@ -208,7 +203,7 @@ impl Engine {
             user_agent: started.user_agent.clone(),
             external_id: started.external_id.clone(),
             name: None,
-            expected: started.expected_grant_id,
+            expected: outcome.expected_grant_id,
             voucher: Voucher::Provider,
             new_grant_id: GrantId::generate(now, self.entropy()),
             now,

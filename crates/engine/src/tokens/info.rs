@@ -1,10 +1,9 @@
 //! `tokeninfo`, `revoke`, and the published keys.
 
 use crate::engine::Engine;
-use crate::error::{Error, OAuthError};
+use crate::error::{Error, ErrorKind, OAuthError};
 use keyway_core::bearer::{BearerKind, looks_like};
 use keyway_core::ids::{ApplicationId, FamilyId, GrantId};
-use keyway_core::sealed::DigestKind;
 use keyway_vault::jwt::verify_own;
 use serde_json::{Map, Value, json};
 
@@ -47,14 +46,41 @@ impl Engine {
         }
     }
 
+    /// The same, asked by whoever shows `bearer`, if anything.
+    ///
+    /// # Errors
+    /// As [`Engine::token_info`]; `invalid_token` as well if `bearer` is another application's API key.
+    pub async fn token_info_for(
+        &self,
+        bearer: Option<&str>,
+        id_token: Option<&str>,
+        access_token: Option<&str>,
+    ) -> Result<TokenInfo, OAuthError> {
+        let info = self.token_info(id_token, access_token).await?;
+        self.refuse_stranger(bearer, info.application_id).await?;
+        Ok(info)
+    }
+
+    /// A token itself is proof enough here; but a key of another application says that this is none of
+    /// its holder's business. What is no good key says nothing.
+    async fn refuse_stranger(
+        &self,
+        bearer: Option<&str>,
+        application_id: ApplicationId,
+    ) -> Result<(), OAuthError> {
+        let Some(bearer) = bearer else { return Ok(()) };
+        match self.caller(bearer).await {
+            Ok(caller) if caller.application_id != application_id => {
+                Err(OAuthError::invalid_token())
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     async fn access_token_info(&self, text: &str) -> Result<TokenInfo, OAuthError> {
-        let digest = self
-            .vault()
-            .digest(DigestKind::AccessToken, text.as_bytes());
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.access_token_by_digest(&digest).await }));
-        let token = job.await?.filter(|token| self.now() < token.expires_at);
+        let found = self.find_access_token(text).await?;
+        let token = found.filter(|token| self.now() < token.expires_at);
         let token = token.ok_or_else(OAuthError::invalid_token)?;
         let (application_id, grant_id) = (token.application_id, token.grant_id);
         let job = self
@@ -108,10 +134,23 @@ impl Engine {
     /// # Errors
     /// `invalid_request` without a token, `invalid_token` if it is not live.
     pub async fn revoke(&self, token: Option<&str>) -> Result<(), OAuthError> {
+        self.revoke_for(None, token).await
+    }
+
+    /// The same, asked for by whoever shows `bearer`, if anything.
+    ///
+    /// # Errors
+    /// As [`Engine::revoke`]; `invalid_token` as well if `bearer` is another application's API key.
+    pub async fn revoke_for(
+        &self,
+        bearer: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<(), OAuthError> {
         let token = token
             .filter(|t| !t.is_empty())
             .ok_or_else(|| OAuthError::invalid_request("Missing required parameter: token"))?;
         let (application_id, family_id) = self.family_of(token).await?;
+        self.refuse_stranger(bearer, application_id).await?;
         Ok(self
             .end_family(application_id, family_id, "revoked")
             .await?)
@@ -119,22 +158,12 @@ impl Engine {
 
     async fn family_of(&self, text: &str) -> Result<(ApplicationId, FamilyId), OAuthError> {
         if looks_like(BearerKind::RefreshToken, text) {
-            let digest = self
-                .vault()
-                .digest(DigestKind::RefreshToken, text.as_bytes());
-            let job = self
-                .store()
-                .read(move |s| Box::pin(async move { s.refresh_token_by_digest(&digest).await }));
-            let token = job.await?.ok_or_else(OAuthError::invalid_token)?;
+            let found = self.find_refresh_token(text).await?;
+            let token = found.ok_or_else(OAuthError::invalid_token)?;
             return Ok((token.application_id, token.family_id));
         }
-        let digest = self
-            .vault()
-            .digest(DigestKind::AccessToken, text.as_bytes());
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.access_token_by_digest(&digest).await }));
-        let token = job.await?.filter(|token| self.now() < token.expires_at);
+        let found = self.find_access_token(text).await?;
+        let token = found.filter(|token| self.now() < token.expires_at);
         token
             .map(|t| (t.application_id, t.family_id))
             .ok_or_else(OAuthError::invalid_token)

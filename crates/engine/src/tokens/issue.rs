@@ -2,7 +2,7 @@
 
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, OAuthError};
-use keyway_core::bearer::{BearerKind, new_bearer};
+use keyway_core::bearer::{BearerKind, new_named};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::grant::Grant;
 use keyway_core::ids::{AccessTokenId, ApplicationId, FamilyId, RefreshTokenId};
@@ -10,6 +10,7 @@ use keyway_core::issued::{ACCESS_TOKEN_LIFETIME_SECS, AccessToken, RefreshToken}
 use keyway_core::sealed::DigestKind;
 use keyway_core::sign_in::Identity;
 use keyway_core::time::UnixMillis;
+use keyway_vault::jwt::SigningKey;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -41,12 +42,14 @@ impl Engine {
         grant_id: keyway_core::ids::GrantId,
     ) -> Fresh<AccessToken> {
         let now = self.now();
-        let secret = new_bearer(BearerKind::AccessToken, self.entropy());
+        let id = AccessTokenId::generate(now, self.entropy());
+        let (kind, application_id) = (BearerKind::AccessToken, facts.application_id);
+        let secret = new_named(kind, application_id, id.as_uuid(), self.entropy());
         let digest = self
             .vault()
             .digest(DigestKind::AccessToken, secret.expose_secret().as_bytes());
         let row = AccessToken {
-            id: AccessTokenId::generate(now, self.entropy()),
+            id,
             application_id: facts.application_id,
             grant_id,
             family_id: facts.family_id,
@@ -65,12 +68,14 @@ impl Engine {
         scope: keyway_core::scope::Scopes,
     ) -> Fresh<RefreshToken> {
         let now = self.now();
-        let secret = new_bearer(BearerKind::RefreshToken, self.entropy());
+        let id = RefreshTokenId::generate(now, self.entropy());
+        let (kind, application_id) = (BearerKind::RefreshToken, facts.application_id);
+        let secret = new_named(kind, application_id, id.as_uuid(), self.entropy());
         let digest = self
             .vault()
             .digest(DigestKind::RefreshToken, secret.expose_secret().as_bytes());
         let row = RefreshToken {
-            id: RefreshTokenId::generate(now, self.entropy()),
+            id,
             application_id: facts.application_id,
             grant_id: grant,
             family_id: facts.family_id,
@@ -88,15 +93,16 @@ impl Engine {
     }
 
     /// Who the user is, for the application: signed by this server (OpenID Connect Core, 2).
-    pub(crate) async fn id_token(
+    pub(crate) fn id_token(
         &self,
+        signer: &SigningKey,
         grant: &Grant,
         audience: &str,
         identity: Option<&Identity>,
     ) -> Result<String, OAuthError> {
-        let key = self.signing_key().await?;
         let claims = self.own_claims(grant, audience, identity);
-        key.sign(&claims)
+        signer
+            .sign(&claims)
             .map_err(|error| Error::internal(error).into())
     }
 
@@ -145,6 +151,8 @@ impl Engine {
         let now = self.now();
         self.commit(move |s| {
             Box::pin(async move {
+                // A rotation under way is waited for, so that what it gives ends as well.
+                s.lock_token_family(application_id, family_id).await?;
                 s.delete_access_tokens_of_family(application_id, family_id)
                     .await?;
                 s.delete_refresh_tokens_of_family(application_id, family_id)

@@ -1,6 +1,7 @@
 //! Keyway's own OAuth endpoints: token, tokeninfo, revoke, and the keys of its id_tokens.
 
 mod exchange;
+mod find;
 mod info;
 mod issue;
 mod refresh;
@@ -48,7 +49,6 @@ impl std::fmt::Debug for TokenParams {
 }
 
 /// What a token request gives.
-#[derive(Debug)]
 pub struct TokenAnswer {
     /// The access token.
     pub access_token: SecretString,
@@ -66,6 +66,17 @@ pub struct TokenAnswer {
     pub refresh_token: Option<SecretString>,
     /// Only for the code exchange.
     pub provider: Option<Provider>,
+}
+
+impl std::fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenAnswer")
+            .field("expires_in", &self.expires_in)
+            .field("grant_id", &self.grant_id)
+            .field("scope", &self.scope)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a client proved itself.
@@ -121,16 +132,13 @@ impl Engine {
         let unknown = || OAuthError::invalid_client("Unknown client_id");
         let client_id = required("client_id", &params.client_id)?;
         let id: ApplicationId = client_id.parse().map_err(|_| unknown())?;
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.application(id).await }));
-        let application = job.await?.ok_or_else(unknown)?;
-        if application.blocked {
+        let known = self.known_application(id).await?.ok_or_else(unknown)?;
+        if known.application.blocked {
             return Err(OAuthError::invalid_client(
                 "Application blocked, contact administrator.",
             ));
         }
-        Ok(application)
+        Ok(known.application.clone())
     }
 
     /// Checks `client_secret`, else the API key in `Authorization`. A wrong one is always refused; none

@@ -8,7 +8,6 @@ use keyway_core::application::Application;
 use keyway_core::grant::Grant;
 use keyway_core::ids::GrantId;
 use keyway_core::issued::{ACCESS_TOKEN_LIFETIME_SECS, RefreshToken};
-use keyway_core::sealed::DigestKind;
 use secrecy::SecretString;
 
 fn bad_token() -> OAuthError {
@@ -31,7 +30,7 @@ impl Engine {
     async fn use_refresh_token(&self, params: &TokenParams) -> Result<TokenAnswer, OAuthError> {
         let application = self.client_application(params).await?;
         let text = required("refresh_token", &params.refresh_token)?.to_owned();
-        let token = self.find_refresh_token(&application, &text).await?;
+        let token = self.usable_refresh_token(&application, &text).await?;
         match self.client_proof(application.id, params).await? {
             ClientProof::None if !token.public_client => return Err(secret_missing()),
             _ => {}
@@ -52,19 +51,14 @@ impl Engine {
 
     /// A token presented again after it was rotated away has leaked: its whole family ends (RFC 9700,
     /// 4.14.2).
-    async fn find_refresh_token(
+    async fn usable_refresh_token(
         &self,
         application: &Application,
         text: &str,
     ) -> Result<RefreshToken, OAuthError> {
-        let digest = self
-            .vault()
-            .digest(DigestKind::RefreshToken, text.as_bytes());
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.refresh_token_by_digest(&digest).await }));
-        let token = job.await?.filter(|t| t.application_id == application.id);
-        let token = token.ok_or_else(bad_token)?;
+        let found = self.find_refresh_token(text).await?;
+        let own = found.filter(|token| token.application_id == application.id);
+        let token = own.ok_or_else(bad_token)?;
         if token.used_at.is_some() {
             self.end_family(
                 token.application_id,
@@ -110,6 +104,8 @@ impl Engine {
         grant: &Grant,
         text: SecretString,
     ) -> Result<TokenAnswer, OAuthError> {
+        // Before anything is used up: what comes after the commit must not fail.
+        let signer = self.signing_key().await?;
         let access = self.new_access_token(facts, grant.id);
         let rotated = token
             .rotates
@@ -139,7 +135,7 @@ impl Engine {
         if !used {
             return Err(bad_token());
         }
-        let id_token = self.id_token(grant, &facts.audience, None).await?;
+        let id_token = self.id_token(&signer, grant, &facts.audience, None)?;
         Ok(TokenAnswer {
             access_token: access.secret,
             expires_in: ACCESS_TOKEN_LIFETIME_SECS,
@@ -172,12 +168,13 @@ impl Engine {
             rotates: false,
             began_at: self.now(),
         };
+        let signer = self.signing_key().await?;
         let access = self.new_access_token(&facts, grant.id);
         let row = access.row.clone();
         self.store()
             .write(move |s| Box::pin(async move { s.insert_access_token(&row).await }))
             .await?;
-        let id_token = self.id_token(&grant, &facts.audience, None).await?;
+        let id_token = self.id_token(&signer, &grant, &facts.audience, None)?;
         Ok(TokenAnswer {
             access_token: access.secret,
             expires_in: ACCESS_TOKEN_LIFETIME_SECS,

@@ -64,7 +64,10 @@ async fn rule_13_a_consent_another_application_lives_by_is_left_alone(world: &Wo
 async fn rule_13_two_clients_of_one_project_share_a_consent(world: &World) {
     let (app, other) = (&world.app, world.application("other").await);
     // Google's client ids begin with the number of their project.
-    for client in ["77-dev.apps.googleusercontent.com", "77-prod.apps.googleusercontent.com"] {
+    for client in [
+        "77-dev.apps.googleusercontent.com",
+        "77-prod.apps.googleusercontent.com",
+    ] {
         let own = keyway_sandbox::ClientConfig {
             project: "77".into(),
             ..keyway_sandbox::ClientConfig::new(
@@ -75,8 +78,11 @@ async fn rule_13_two_clients_of_one_project_share_a_consent(world: &World) {
         };
         world.provider.put_client(own);
     }
-    app.connector(Google, "77-dev.apps.googleusercontent.com").await;
-    other.connector(Google, "77-prod.apps.googleusercontent.com").await;
+    app.connector(Google, "77-dev.apps.googleusercontent.com")
+        .await;
+    other
+        .connector(Google, "77-prod.apps.googleusercontent.com")
+        .await;
     let mine = app.connect(&SignIn::of(ALICE)).await;
     let theirs = other.connect(&SignIn::of(ALICE)).await;
     delete(world, app, &mine).await;

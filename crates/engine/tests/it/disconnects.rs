@@ -1,8 +1,9 @@
 //! Work that has begun is finished, whatever becomes of whoever asked for it.
 
+use keyway_core::time::UnixMillis;
+use keyway_core::ids::TokenSetId;
 use keyway_core::provider::Provider::Google;
 use keyway_core::token_set::consent_key;
-use keyway_core::ids::TokenSetId;
 use keyway_sandbox::{Fault, Faults, Rotation};
 use keyway_testkit::{ALICE, DEV, SignIn, World, eventually, on_both_databases};
 
@@ -18,6 +19,7 @@ fn slow_token_endpoint(world: &World) {
 /// Drops `work` once the provider has been asked and before it has answered.
 async fn drop_in_the_middle<T>(world: &World, grant_type: &str, work: impl Future<Output = T>) {
     let asked = async || world.provider.counters().token_requests_of(grant_type) > 0;
+    let work = Box::pin(work);
     tokio::select! {
         _ = work => panic!("it was done before it could be dropped"),
         () = eventually("the provider is asked", asked) => {}
@@ -29,7 +31,12 @@ async fn a_brought_token_is_kept_though_its_bringer_has_hung_up(world: &World) {
     app.connector(Google, DEV).await;
     slow_token_endpoint(world);
     let brought = app.minted(DEV, ALICE);
-    drop_in_the_middle(world, "refresh_token", app.bring(Google, None, &brought)).await;
+    drop_in_the_middle(
+        world,
+        "refresh_token",
+        Box::pin(app.bring(Google, None, &brought)),
+    )
+    .await;
     assert!(app.grants().await.is_empty());
     eventually("the grant is made", async || app.grants().await.len() == 1).await;
     // The provider rotated the token: the old one is dead, and the new one is ours.
@@ -44,7 +51,12 @@ async fn a_graceful_stop_waits_for_what_was_begun(world: &World) {
     app.connector(Google, DEV).await;
     slow_token_endpoint(world);
     let brought = app.minted(DEV, ALICE);
-    drop_in_the_middle(world, "refresh_token", app.bring(Google, None, &brought)).await;
+    drop_in_the_middle(
+        world,
+        "refresh_token",
+        Box::pin(app.bring(Google, None, &brought)),
+    )
+    .await;
     world.engine.shutdown().await;
     assert_eq!(app.grants().await.len(), 1);
 }
@@ -56,14 +68,19 @@ async fn a_callback_is_finished_though_the_browser_has_gone(world: &World) {
     let at = app.start(&sign_in).await.unwrap();
     let params = app.at_provider(&at, &sign_in);
     slow_token_endpoint(world);
-    drop_in_the_middle(world, "authorization_code", app.finish(&at, params)).await;
+    drop_in_the_middle(
+        world,
+        "authorization_code",
+        Box::pin(app.finish(&at, params)),
+    )
+    .await;
     let subject = world.provider.subject(ALICE, DEV);
     let consent = consent_key(Google, None, Some(DEV), Some(&subject)).unwrap();
     eventually("the tokens wait for the exchange", async || {
         let (consent, nobody) = (consent.clone(), TokenSetId::from_u128(0));
         let job = world
             .store
-            .read(move |s| Box::pin(async move { s.live_consents(&consent, nobody).await }));
+            .read(move |s| Box::pin(async move { s.live_consents(&consent, nobody, UnixMillis(0)).await }));
         job.await.unwrap() == 1
     })
     .await;

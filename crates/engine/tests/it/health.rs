@@ -5,26 +5,38 @@ use keyway_core::grant::GrantStatus;
 use keyway_core::provider::Provider::Google;
 use keyway_engine::credentials::CredentialPatch;
 use keyway_engine::health::HealthReport;
-use keyway_testkit::{ALICE, BOB, CALLBACK_URI, DEV, STAGING, SignIn, World, eventually, object, on_both_databases};
+use keyway_testkit::{
+    ALICE, BOB, CALLBACK_URI, DEV, STAGING, SignIn, World, eventually, object, on_both_databases,
+};
 use serde_json::json;
 
 async fn report(world: &World, credential: &Credential) -> HealthReport {
     let (engine, caller) = (&world.engine, &world.app.caller);
-    engine.credential_health(caller, Google, credential.id).await.unwrap()
+    engine
+        .credential_health(caller, Google, credential.id)
+        .await
+        .unwrap()
 }
 
 async fn stored(world: &World, credential: &Credential) -> HealthStatus {
     let (engine, caller) = (&world.engine, &world.app.caller);
-    let row = engine.credential(caller, Google, credential.id).await.unwrap();
+    let row = engine
+        .credential(caller, Google, credential.id)
+        .await
+        .unwrap();
     row.health.status
 }
 
 async fn with_secret(world: &World, credential: &Credential, secret: &str) {
     let patch = CredentialPatch {
-        data: Some(object(json!({"client_id": STAGING, "client_secret": secret}))),
+        data: Some(object(
+            json!({"client_id": STAGING, "client_secret": secret}),
+        )),
         ..CredentialPatch::default()
     };
-    let patched = world.engine.update_credential(&world.app.caller, Google, credential.id, patch);
+    let patched = world
+        .engine
+        .update_credential(&world.app.caller, Google, credential.id, patch);
     patched.await.unwrap();
 }
 
@@ -32,7 +44,11 @@ async fn a_wrong_secret_is_noticed_when_it_is_stored_and_healed_when_mended(worl
     world.app.connector(Google, DEV).await;
     let mut new = world.app.new_credential("staging", STAGING);
     new.data.insert("client_secret".into(), json!("wrong"));
-    let made = world.engine.create_credential(&world.app.caller, Google, new).await.unwrap();
+    let made = world
+        .engine
+        .create_credential(&world.app.caller, Google, new)
+        .await
+        .unwrap();
     eventually("the wrong secret is noticed", async || {
         stored(world, &made).await == HealthStatus::Failing
     })
@@ -56,8 +72,16 @@ async fn asking_for_health_asks_the_provider_but_not_more_often_than_it_should(w
     let connector = world.app.connector(Google, DEV).await;
     let (caller, id) = (&world.app.caller, connector.active_credential_id.unwrap());
     let primary = world.engine.credential(caller, Google, id).await.unwrap();
-    eventually("it is probed", async || stored(world, &primary).await == HealthStatus::Healthy).await;
-    let asked = || world.provider.counters().token_requests_of("authorization_code");
+    eventually("it is probed", async || {
+        stored(world, &primary).await == HealthStatus::Healthy
+    })
+    .await;
+    let asked = || {
+        world
+            .provider
+            .counters()
+            .token_requests_of("authorization_code")
+    };
     assert_eq!(asked(), 1);
     for _ in 0..3 {
         report(world, &primary).await;
@@ -69,7 +93,10 @@ async fn health_tells_what_to_register_and_who_depends_on_it(world: &World) {
     let app = &world.app;
     app.connector(Google, DEV).await;
     let staging = app.credential(Google, "staging", STAGING).await;
-    assert_eq!(report(world, &staging).await.health.status, HealthStatus::Unknown);
+    assert_eq!(
+        report(world, &staging).await.health.status,
+        HealthStatus::Unknown
+    );
     app.connect(&SignIn::of(ALICE).through(staging.id)).await;
     app.connect(&SignIn::of(BOB).through(staging.id)).await;
     let told = report(world, &staging).await;
@@ -90,7 +117,10 @@ async fn a_broken_credential_is_its_own_fault_and_not_its_grants(world: &World) 
     let ended = app.code(&through).await.unwrap_err();
     assert_eq!(ended.returned("error"), "unauthorized_client");
     assert_eq!(stored(world, &staging).await, HealthStatus::Failing);
-    assert_eq!(app.grant(grant.id).await.effective_status(), GrantStatus::Valid);
+    assert_eq!(
+        app.grant(grant.id).await.effective_status(),
+        GrantStatus::Valid
+    );
     with_secret(world, &staging, &format!("{STAGING}-secret")).await;
     assert_eq!(app.connect(&through).await.id, grant.id);
     assert_eq!(stored(world, &staging).await, HealthStatus::Healthy);

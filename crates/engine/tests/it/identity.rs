@@ -141,7 +141,7 @@ async fn rule_12_a_hint_that_names_a_grant_must_be_answered_by_that_account(worl
     for other in [BOB, "carol@example.org"] {
         refused(
             &app.code(&SignIn::of(other).hint(ALICE)).await.unwrap_err(),
-            "login_hint",
+            "another account",
         );
     }
     assert_eq!(world.snapshot().await, before);

@@ -18,7 +18,11 @@ async fn opens(engine: &Engine, key: &SecretString) -> bool {
 }
 
 async fn make(world: &World) -> (ApiKeyId, SecretString) {
-    let (row, secret) = world.engine.create_key(world.app.id, "second", None).await.unwrap();
+    let (row, secret) = world
+        .engine
+        .create_key(world.app.id, "second", None)
+        .await
+        .unwrap();
     (row.id, secret)
 }
 
@@ -43,7 +47,10 @@ async fn a_revoked_key_opens_nothing_in_another_process_within_a_tenth_of_a_seco
         assert!(opens(&other, &key).await);
         world.engine.revoke_key(world.app.id, id).await.unwrap();
         let began = Instant::now();
-        eventually("the other process knows", async || !opens(&other, &key).await).await;
+        eventually("the other process knows", async || {
+            !opens(&other, &key).await
+        })
+        .await;
         fastest = fastest.min(began.elapsed());
     }
     // The fastest of five: a machine busy with other tests must not fail this one.
@@ -53,7 +60,11 @@ async fn a_revoked_key_opens_nothing_in_another_process_within_a_tenth_of_a_seco
 
 async fn a_key_ends_when_it_was_to_end(world: &World) {
     let end = world.engine.now().plus_secs(60);
-    let (_, key) = world.engine.create_key(world.app.id, "short", Some(end)).await.unwrap();
+    let (_, key) = world
+        .engine
+        .create_key(world.app.id, "short", Some(end))
+        .await
+        .unwrap();
     world.pass_secs(59);
     assert!(opens(&world.engine, &key).await);
     world.pass_secs(1);
@@ -63,7 +74,13 @@ async fn a_key_ends_when_it_was_to_end(world: &World) {
 async fn what_is_no_key_opens_nothing(world: &World) {
     let key = world.app.api_key();
     let changed = format!("{}A", &key[..key.len() - 1]);
-    for text in ["", "Bearer", key.trim_start_matches("kwk_"), &changed, "kwk_"] {
+    for text in [
+        "",
+        "Bearer",
+        key.trim_start_matches("kwk_"),
+        &changed,
+        "kwk_",
+    ] {
         let wrong = SecretString::from(text.to_owned());
         assert!(text == key || !opens(&world.engine, &wrong).await, "{text}");
     }

@@ -1,13 +1,14 @@
 //! The engine's stories: whole use cases against a provider, on both databases.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that finds something else than it expects fails"
 )]
 
+mod bearers;
 mod browser;
+mod changes;
 mod choice;
 mod consent;
 mod credentials;
@@ -18,9 +19,15 @@ mod identity;
 mod keys;
 mod migration;
 mod once;
+mod outages;
 mod own_credential;
 mod pkce;
 mod provider_faults;
 mod reauthentication;
+mod refresh;
+mod refusals;
+mod secrecy;
 mod shared_apps;
+mod sizes;
+mod tenants;
 mod tokens;

@@ -90,7 +90,11 @@ async fn a_brought_token_that_stays_is_kept_as_it_is(world: &World) {
     assert_eq!(world.tokens(&grant).await.refresh_token, Some(brought));
 }
 
-fn bringing(world: &World, credential: CredentialId, client: &str) -> JoinHandle<Result<(), Error>> {
+fn bringing(
+    world: &World,
+    credential: CredentialId,
+    client: &str,
+) -> JoinHandle<Result<(), Error>> {
     let (app, token) = (world.app.clone(), world.app.minted(client, ALICE));
     spawn(async move { app.bring(Google, Some(credential), &token).await.map(drop) })
 }

@@ -24,16 +24,17 @@ fn on_token(fault: Fault) -> Faults {
 }
 
 fn unusable_answers() -> Vec<Fault> {
-    use BodyKind::{BrokenJson, Empty, EmptyObject, Garbage, Html};
-    let bodies = [Garbage, Html, Empty, EmptyObject, BrokenJson].map(body);
+    use BodyKind::{BrokenJson, Empty, EmptyObject, Garbage, Html, Huge};
+    let bodies = [Garbage, Html, Empty, EmptyObject, BrokenJson, Huge].map(body);
     let mut faults = bodies.to_vec();
-    faults.extend([Fault::status(502), Fault::status(404), Fault::lie(Lie::MissingAccessToken)]);
+    faults.extend([Fault::status(404), Fault::lie(Lie::MissingAccessToken)]);
     faults
 }
 
-fn lost_answers() -> [Fault; 4] {
+fn lost_answers() -> [Fault; 5] {
     [
-        body(BodyKind::Huge),
+        Fault::status(502),
+        Fault::status(429),
         body(BodyKind::CutOff),
         Fault::drop_connection(When::Before),
         Fault::drop_connection(When::After),
@@ -59,7 +60,11 @@ async fn hosted(world: &World, faults: Faults, error: &str, error_code: &str) ->
     let before = world.snapshot().await;
     let told = format!("{faults:?}");
     world.provider.set_faults(faults);
-    let ended = world.app.code(&SignIn::of(ALICE).state("mine")).await.unwrap_err();
+    let ended = world
+        .app
+        .code(&SignIn::of(ALICE).state("mine"))
+        .await
+        .unwrap_err();
     world.provider.set_faults(Faults::default());
     assert_eq!(ended.returned("error"), error, "{told} {ended:?}");
     assert_eq!(ended.returned("error_code"), error_code, "{told}");
@@ -92,7 +97,11 @@ async fn an_unusable_token_answer_ends_the_sign_in_and_changes_nothing(world: &W
     }
     let refused = on_token(Fault::error("invalid_grant", "Bad Request"));
     let ended = hosted(world, refused, "server_error", "45001").await;
-    assert!(ended.returned("error_description").contains("invalid_grant (Bad Request)"));
+    assert!(
+        ended
+            .returned("error_description")
+            .contains("invalid_grant (Bad Request)")
+    );
     let client = on_token(Fault::error("invalid_client", "Unauthorized"));
     let ended = hosted(world, client, "unauthorized_client", "45001").await;
     assert!(ended.returned("error_description").contains("health"));
@@ -102,47 +111,90 @@ async fn an_unusable_token_answer_ends_the_sign_in_and_changes_nothing(world: &W
 
 async fn an_untrue_id_token_ends_the_sign_in_and_changes_nothing(world: &World) {
     prepare(world).await;
-    for lie in UNTRUE_ID_TOKENS.into_iter().chain([Lie::WrongNonce, Lie::MissingIdToken]) {
+    for lie in UNTRUE_ID_TOKENS
+        .into_iter()
+        .chain([Lie::WrongNonce, Lie::MissingIdToken])
+    {
         hosted(world, on_token(Fault::lie(lie)), "server_error", "45001").await;
     }
-    for fault in [Fault::status(503), Fault::lie(Lie::OtherKeys)] {
+    for (fault, error) in [
+        (Fault::status(503), "temporarily_unavailable"),
+        (Fault::lie(Lie::OtherKeys), "server_error"),
+    ] {
         // Keys fetched before are used for an hour.
         world.pass_secs(3601);
         let faults = Faults {
             jwks: Some(fault),
             ..Faults::default()
         };
-        hosted(world, faults, "server_error", "45001").await;
+        hosted(world, faults, error, "45001").await;
     }
 }
 
 async fn another_users_id_token_is_not_taken_for_the_one_asked_for(world: &World) {
     prepare(world).await;
     let before = world.snapshot().await;
-    world.provider.set_faults(on_token(Fault::lie(Lie::OtherUser)));
-    let ended = world.app.code(&SignIn::of(ALICE).hint(ALICE)).await.unwrap_err();
+    world
+        .provider
+        .set_faults(on_token(Fault::lie(Lie::OtherUser)));
+    let ended = world
+        .app
+        .code(&SignIn::of(ALICE).hint(ALICE))
+        .await
+        .unwrap_err();
     assert_eq!(ended.returned("error_code"), "25022");
     let grant = world.app.grants().await.remove(0);
     let patch = GrantPatch {
-        settings: Some(object(json!({"refresh_token": world.app.minted(DEV, ALICE)}))),
+        settings: Some(object(
+            json!({"refresh_token": world.app.minted(DEV, ALICE)}),
+        )),
         ..GrantPatch::default()
     };
-    let patched = world.engine.update_grant(&world.app.caller, GrantLocator::Id(grant.id), patch);
-    assert_eq!(patched.await.unwrap_err().kind(), ErrorKind::ReauthEmailInvalid);
+    let patched = world
+        .engine
+        .update_grant(&world.app.caller, GrantLocator::Id(grant.id), patch);
+    assert_eq!(
+        patched.await.unwrap_err().kind(),
+        ErrorKind::ReauthEmailInvalid
+    );
     assert_eq!(world.snapshot().await, before);
 }
 
 async fn a_sign_in_that_can_not_last_or_lacks_scopes_is_refused(world: &World) {
     prepare(world).await;
-    let ended = hosted(world, on_token(Fault::lie(Lie::MissingRefreshToken)), "server_error", "45001").await;
-    assert!(ended.returned("error_description").contains("provider_code_request_failed"));
-    hosted(world, on_token(Fault::lie(Lie::OtherScope)), "invalid_scope", "25016").await;
+    let ended = hosted(
+        world,
+        on_token(Fault::lie(Lie::MissingRefreshToken)),
+        "server_error",
+        "45001",
+    )
+    .await;
+    assert!(
+        ended
+            .returned("error_description")
+            .contains("the provider gave no refresh token")
+    );
+    hosted(
+        world,
+        on_token(Fault::lie(Lie::OtherScope)),
+        "invalid_scope",
+        "25016",
+    )
+    .await;
     let before = world.snapshot().await;
-    let picky = SignIn::of(ALICE).scope("mail.read mail.send").allowing_only(&["mail.read"]);
+    let picky = SignIn::of(ALICE)
+        .scope("mail.read mail.send")
+        .allowing_only(&["mail.read"]);
     let ended = world.app.code(&picky).await.unwrap_err();
-    assert_eq!((ended.returned("error"), ended.returned("error_code")), ("invalid_scope", "25016"));
+    assert_eq!(
+        (ended.returned("error"), ended.returned("error_code")),
+        ("invalid_scope", "25016")
+    );
     let words = ended.returned("error_description");
-    assert!(words.contains("mail.send") && !words.contains("mail.read"), "{words}");
+    assert!(
+        words.contains("mail.send") && !words.contains("mail.read"),
+        "{words}"
+    );
     assert_eq!(world.snapshot().await, before);
 }
 
@@ -156,12 +208,32 @@ async fn a_refusal_at_the_providers_page_is_passed_on_in_known_words(world: &Wor
     hosted(world, declined, "access_denied", "45002").await;
     let policy = at_page(Fault::error("admin_policy_enforced", "not here"));
     let ended = hosted(world, policy, "server_error", "45002").await;
-    assert_eq!(ended.returned("error_description"), "admin_policy_enforced: not here");
+    assert_eq!(
+        ended.returned("error_description"),
+        "admin_policy_enforced: not here"
+    );
     // Another issuer's answer: a mix-up, whose code goes nowhere.
-    let exchanges = world.provider.counters().token_requests_of("authorization_code");
-    hosted(world, at_page(Fault::lie(Lie::WrongIssuer)), "invalid_request", "400").await;
-    assert_eq!(world.provider.counters().token_requests_of("authorization_code"), exchanges);
-    world.provider.set_faults(at_page(Fault::lie(Lie::WrongState)));
+    let exchanges = world
+        .provider
+        .counters()
+        .token_requests_of("authorization_code");
+    hosted(
+        world,
+        at_page(Fault::lie(Lie::WrongIssuer)),
+        "invalid_request",
+        "400",
+    )
+    .await;
+    assert_eq!(
+        world
+            .provider
+            .counters()
+            .token_requests_of("authorization_code"),
+        exchanges
+    );
+    world
+        .provider
+        .set_faults(at_page(Fault::lie(Lie::WrongState)));
     let ended = world.app.code(&SignIn::of(ALICE)).await.unwrap_err();
     assert!(matches!(ended, Ended::Page(_)));
 }
@@ -183,7 +255,9 @@ async fn what_providers_forget_or_misspell_without_harm_is_forgiven(world: &Worl
         assert!(end > now && end <= now.plus_secs(ninety_days), "{lie:?}");
         assert!(grant.scope.contains("mail.read"), "{lie:?}");
     }
-    world.provider.set_faults(on_token(body(BodyKind::WrongContentType)));
+    world
+        .provider
+        .set_faults(on_token(body(BodyKind::WrongContentType)));
     world.app.connect(&SignIn::of(ALICE)).await;
 }
 
@@ -196,13 +270,22 @@ async fn an_unusable_answer_to_a_brought_token_changes_nothing(world: &World) {
     for lie in UNTRUE_ID_TOKENS {
         brought(world, on_token(Fault::lie(lie)), unavailable).await;
     }
-    brought(world, on_token(Fault::error("temporarily_unavailable", "later")), unavailable).await;
+    brought(
+        world,
+        on_token(Fault::error("temporarily_unavailable", "later")),
+        unavailable,
+    )
+    .await;
     let faults = Faults {
         token: Some(Fault::lie(Lie::MissingEmail)),
         userinfo: Some(Fault::status(500)),
         ..Faults::default()
     };
-    assert!(brought(world, faults, unavailable).await.contains("userinfo"));
+    assert!(
+        brought(world, faults, unavailable)
+            .await
+            .contains("userinfo")
+    );
 }
 
 async fn a_refusal_of_a_brought_token_is_explained_in_words(world: &World) {
@@ -210,15 +293,31 @@ async fn a_refusal_of_a_brought_token_is_explained_in_words(world: &World) {
     prepare(world).await;
     let staging = app.credential(Google, "staging", STAGING).await;
     let invalid = ErrorKind::InvalidAuthentication;
-    let words = brought(world, on_token(Fault::error("unauthorized_client", "no")), invalid).await;
+    let words = brought(
+        world,
+        on_token(Fault::error("unauthorized_client", "no")),
+        invalid,
+    )
+    .await;
     assert!(words.contains("another provider application"), "{words}");
-    let words = brought(world, on_token(Fault::error("invalid_client", "no")), invalid).await;
+    let words = brought(
+        world,
+        on_token(Fault::error("invalid_client", "no")),
+        invalid,
+    )
+    .await;
     assert!(words.contains("not the user's token"), "{words}");
     let before = world.snapshot().await;
     // Minted by one client, tried through another.
-    let error = app.bring(Google, Some(staging.id), &app.minted(DEV, ALICE)).await.unwrap_err();
+    let error = app
+        .bring(Google, Some(staging.id), &app.minted(DEV, ALICE))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), invalid);
-    assert!(error.message().contains("another provider application"), "{error}");
+    assert!(
+        error.message().contains("another provider application"),
+        "{error}"
+    );
     assert!(error.provider_error().is_some());
     let error = app.bring(Google, None, "never-issued").await.unwrap_err();
     assert_eq!(error.provider_error().unwrap().error, "invalid_grant");

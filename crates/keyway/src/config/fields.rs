@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// The tables with fixed names, and their fields.
-const PLAIN: [(&str, &[&str]); 5] = [
+const PLAIN: [(&str, &[&str]); 6] = [
     (
         "server",
         &[
@@ -18,6 +18,7 @@ const PLAIN: [(&str, &[&str]); 5] = [
     ("log", &["level", "format"]),
     ("network", &["allow_private_addresses", "trusted_proxies"]),
     ("limits", &["requests_per_second"]),
+    ("tokens", &["allow_provider_tokens"]),
 ];
 
 /// The tables with one sub-table for each provider, and the fields of those.
@@ -171,7 +172,7 @@ mod tests {
     fn the_list_of_fields_and_the_file_agree() {
         let value = |name: &str| match name {
             "threads" | "max_connections" | "requests_per_second" => "1",
-            "allow_private_addresses" => "true",
+            "allow_private_addresses" | "allow_provider_tokens" => "true",
             "trusted_proxies" | "applications" | "scopes" => "[]",
             "format" => "'json'",
             _ => "'x'",

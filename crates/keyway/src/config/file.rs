@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use toml::de::DeTable;
 
 /// The whole file. Every part may be missing.
 #[derive(Default, Deserialize)]
@@ -26,6 +27,8 @@ pub(crate) struct FileConfig {
     pub(crate) network: NetworkTable,
     /// What applications may use.
     pub(crate) limits: LimitsTable,
+    /// Whether providers' tokens may leave the server.
+    pub(crate) tokens: TokensTable,
 }
 
 /// `[server]`
@@ -124,6 +127,14 @@ pub(crate) struct LimitsTable {
     pub(crate) requests_per_second: Option<NonZeroU32>,
 }
 
+/// `[tokens]`
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TokensTable {
+    /// Whether applications whose settings ask for it may read providers' access tokens.
+    pub(crate) allow_provider_tokens: bool,
+}
+
 impl FileConfig {
     /// Reads and checks a file.
     ///
@@ -146,16 +157,57 @@ impl FileConfig {
     /// Understands the text of a file, or says what is wrong with it and what to do.
     pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
         let correct = "Correct that line; docs/configuration.md lists every field.".to_owned();
-        let told = |error: &toml::de::Error| {
-            let line = error.span().map_or(1, |span| line_of(text, span.start));
-            format!("line {line}: {}", error.message())
-        };
-        let table: toml::Table = toml::from_str(text).map_err(|e| (told(&e), correct.clone()))?;
+        let told = |what| (what, correct.clone());
+        let syntax = DeTable::parse(text).map_err(|e| told(syntax_fault(text, &e)))?;
+        let type_fault = |error| told(type_fault(text, syntax.get_ref(), &error));
+        let table: toml::Table = toml::from_str(text).map_err(type_fault)?;
         fields::refuse_unknown(&table)?;
-        toml::from_str(text).map_err(|e| (told(&e), correct))
+        toml::from_str(text).map_err(type_fault)
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
+/// What is wrong where the text is no TOML. The parser's words hold nothing of the text.
+fn syntax_fault(text: &str, error: &toml::de::Error) -> String {
+    format!("{}: {}", line_of(text, error), error.message())
+}
+
+/// Which field has a value of the wrong type, and what it should be. The error's own words hold the
+/// value, which may be a secret.
+fn type_fault(text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> String {
+    let at = error.span().and_then(|span| field_at(table, span.start));
+    let field = at.map_or_else(String::new, |field| format!("{field}: "));
+    let line = line_of(text, error);
+    format!("{line}: {field}{}", expected(error.message()))
+}
+
+/// "expected …" of serde's "invalid type: …, expected …".
+fn expected(message: &str) -> String {
+    let kinds = ["invalid type", "invalid value", "unknown variant"];
+    match message.rsplit_once(", expected ") {
+        Some((found, expected)) if kinds.iter().any(|kind| found.starts_with(kind)) => {
+            format!("expected {expected}")
+        }
+        _ => "this value cannot be used".to_owned(),
+    }
+}
+
+/// The path of the innermost field whose value stands at a place in the text.
+fn field_at(table: &DeTable<'_>, at: usize) -> Option<String> {
+    table.iter().find_map(|(name, value)| {
+        let name = name.get_ref();
+        let inner = value.get_ref().as_table();
+        match inner.and_then(|table| field_at(table, at)) {
+            Some(inner) => Some(format!("{name}.{inner}")),
+            None => value.span().contains(&at).then(|| name.to_string()),
+        }
+    })
+}
+
+fn line_of(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start);
+    format!("line {}", line_number(text, at))
+}
+
+fn line_number(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }

@@ -3,7 +3,7 @@
 use super::file::{ProviderTable, SharedAppTable};
 use crate::failure::Failure;
 use anyhow::Context as _;
-use keyway_core::catalogue::EndpointOverrides;
+use keyway_core::catalogue::{Catalogue, EndpointOverrides};
 use keyway_core::ids::ApplicationId;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
@@ -106,16 +106,32 @@ pub(crate) fn hosts(providers: &BTreeMap<Provider, EndpointOverrides>) -> BTreeS
     hosts.collect()
 }
 
+/// A provider whose applications can be lent: it can be made to ask a user for consent again.
+fn lendable(name: &str) -> anyhow::Result<Provider> {
+    let provider = provider_of("shared_apps", name)?;
+    let catalogue = Catalogue::default();
+    let entry = catalogue.entry(provider);
+    if entry.is_some_and(|entry| entry.consent_param.is_some()) {
+        return Ok(provider);
+    }
+    let what = format!("[shared_apps.{name}]: an application at {name} cannot be shared");
+    let next = format!(
+        "{name} does not ask a user who has consented before, so each application could take what users allowed another.\nRemove the table; applications add {name} credentials of their own."
+    );
+    Err(Failure::bad_input(what).next(next).into())
+}
+
 /// The operator's own provider applications.
 ///
 /// # Errors
-/// On an unknown provider, a missing field, a file that cannot be read, or a wrong id or scope.
+/// On an unknown provider, one whose applications cannot be shared, a missing field, a file that cannot
+/// be read, or a wrong id or scope.
 pub(crate) fn shared_apps(
     tables: BTreeMap<String, SharedAppTable>,
     base: &Path,
 ) -> anyhow::Result<BTreeMap<Provider, SharedApp>> {
     let each = tables.into_iter().map(|(name, table)| {
-        let provider = provider_of("shared_apps", &name)?;
+        let provider = lendable(&name)?;
         Ok((provider, shared_app(&name, table, base)?))
     });
     each.collect()

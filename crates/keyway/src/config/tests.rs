@@ -174,6 +174,10 @@ fn what_cannot_be_understood_is_refused_by_name() {
         ("[shared_apps.google]\nclient_id = 'c'", "client_secret"),
         ("[shared_apps.google]\nclient_secret = 'c'", "client_id"),
         (
+            "[shared_apps.zoom]\nclient_id = 'c'\nclient_secret = 's'",
+            "cannot be shared",
+        ),
+        (
             "[network]\ntrusted_proxies = ['ten']",
             "network.trusted_proxies",
         ),
@@ -195,6 +199,20 @@ fn rule_07_errors_on_the_file_and_the_database_show_no_secret() {
     let broken = "[shared_apps.google]\nclient_secret = 'hunter2' oops";
     let error = load_file(broken, &[]).map(|_| ()).unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    for (value, field) in [
+        ("client_secret = 8812345", "client_secret: expected a string"),
+        ("client_secret = ['8812345']", "client_secret: expected a string"),
+        ("client_secret = { a = '8812345' }", "client_secret: expected a string"),
+        ("client_secret = 881234588123458812345", "client_secret"),
+        ("client_id = 'x'\nscopes = '8812345'", "scopes: expected a sequence"),
+    ] {
+        let text = format!("[shared_apps.google]\n{value}");
+        let error = load_file(&text, &[]).map(|_| ()).unwrap_err();
+        let words = format!("{error:?}");
+        assert!(!words.contains("8812345"), "{words}");
+        assert!(words.contains(&format!("shared_apps.google.{field}")), "{words}");
+        assert!(words.contains(&format!("line {}", text.lines().count())), "{words}");
+    }
     let url = [("KEYWAY_DATABASE", "postgres://u:hunter2@h:port/d")];
     let error = load(&SettingFlags::default(), &url)
         .map(|_| ())

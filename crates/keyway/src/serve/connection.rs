@@ -6,10 +6,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -55,13 +55,11 @@ impl Acceptor {
     /// Accepts until it is asked to stop, then waits for the requests under way.
     pub(super) async fn run(&self, socket: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(socket)?;
-        let graceful = GracefulShutdown::new();
         let tracker = TaskTracker::new();
         while let Some((stream, peer, permit)) = self.accept(&listener).await {
-            tracker.spawn(self.serve(stream, peer, permit, &graceful));
+            tracker.spawn(self.serve(stream, peer, permit));
         }
         drop(listener);
-        graceful.shutdown().await;
         tracker.close();
         tracker.wait().await;
         Ok(())
@@ -97,7 +95,6 @@ impl Acceptor {
         stream: TcpStream,
         peer: SocketAddr,
         permit: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
         // Answers are written whole; waiting to fill a packet would only delay them.
         drop(stream.set_nodelay(true));
@@ -108,11 +105,20 @@ impl Acceptor {
         });
         let connection = self
             .http
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
-        let connection = graceful.watch(connection);
+        let stop = self.stop.clone();
         async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(error, "a connection broke off");
             }
             drop(permit);

@@ -1,14 +1,15 @@
 //! One request on its way: counted, limited, and handed to whoever answers it.
 
 use super::limiter::Limiter;
+use super::body::ServedBody;
 use super::metrics::Metrics;
+use super::proxy::{self, Proxy};
 use axum::Router;
 use axum::body::Body;
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use keyway_engine::Engine;
-use keyway_web::{PeerAddr, hot};
+use keyway_web::{PeerAddr, bearer_of, hot};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tower::Service as _;
@@ -17,22 +18,36 @@ use tower::Service as _;
 pub(super) struct Lane {
     router: Router,
     engine: Engine,
-    limiter: Option<Limiter>,
+    proxy: Proxy,
+    limiter: Option<Arc<Limiter>>,
     metrics: Arc<Metrics>,
 }
 
 impl Lane {
     pub(super) fn new(
         router: Router,
+        proxy: Proxy,
         engine: Engine,
-        limiter: Option<Limiter>,
+        limiter: Option<Arc<Limiter>>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             router,
             engine,
+            proxy,
             limiter,
             metrics,
+        }
+    }
+
+    /// The same for another thread, which shares counters and limits and has connections of its own.
+    pub(super) fn for_another_thread(&self) -> Self {
+        Self {
+            router: self.router.clone(),
+            engine: self.engine.clone(),
+            proxy: self.proxy.for_another_thread(),
+            limiter: self.limiter.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 
@@ -40,20 +55,23 @@ impl Lane {
     pub(super) async fn route(
         &self,
         peer: SocketAddr,
-        mut request: Request<Incoming>,
-    ) -> Response<Body> {
+        request: Request<Incoming>,
+    ) -> Response<ServedBody> {
         let response = match self.over_limit(request.headers()).await {
-            Some(refusal) => refusal,
-            None => match self.remembered(&request) {
-                Some(answer) => answer,
-                None => {
-                    request.extensions_mut().insert(PeerAddr(peer));
-                    self.ordinary(request).await
-                }
-            },
+            Some(refusal) => refusal.map(ServedBody::from),
+            None if proxy::is_call(request.uri()) => self.proxy.answer(request).await,
+            None => self.own(peer, request).await.map(ServedBody::from),
         };
         self.metrics.count(response.status());
         response
+    }
+
+    async fn own(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
+        if let Some(answer) = self.remembered(&request) {
+            return answer;
+        }
+        request.extensions_mut().insert(PeerAddr(peer));
+        self.ordinary(request).await
     }
 
     fn remembered(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
@@ -78,16 +96,9 @@ impl Lane {
     /// that prove no application are not limited here: nobody may use up another's share.
     async fn over_limit(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         let limiter = self.limiter.as_ref()?;
-        let bearer = headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let token = bearer
-            .strip_prefix("Bearer ")
-            .or_else(|| bearer.strip_prefix("bearer "))?;
-        let application = self
-            .engine
-            .principal(token.trim())
-            .await
-            .ok()?
-            .application_id();
+        // Read as those do who answer: what they accept is counted.
+        let token = bearer_of(headers)?;
+        let application = self.engine.principal(token).await.ok()?.application_id();
         if limiter.admits(application, self.engine.now()) {
             return None;
         }

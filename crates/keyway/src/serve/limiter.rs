@@ -1,7 +1,7 @@
 //! `[limits] requests_per_second`: one token bucket for each application of this process.
 
 use axum::body::Body;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use keyway_core::ids::ApplicationId;
 use keyway_core::time::UnixMillis;
@@ -70,6 +70,9 @@ impl Limiter {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert(HeaderName::from_static("x-request-id"), id);
         }
@@ -102,6 +105,20 @@ mod tests {
         let limiter = limiter(1);
         let at_zero = |app| limiter.admits(ApplicationId::from_u128(app), UnixMillis(0));
         assert_eq!([at_zero(1), at_zero(1), at_zero(2)], [true, false, true]);
+    }
+
+    #[test]
+    fn a_refusal_is_as_well_guarded_as_any_answer() {
+        let refusal = limiter(1).refusal("7");
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("retry-after", "1"),
+            ("vary", "Origin"),
+            ("x-content-type-options", "nosniff"),
+            ("x-request-id", "7"),
+        ] {
+            assert_eq!(refusal.headers()[name], value);
+        }
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! What a server counts about itself, in Prometheus' text format.
 
+mod proxy;
+
 use http::StatusCode;
 use keyway_core::time::UnixMillis;
+use proxy::ProxyMetrics;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Classes of statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Counters of one server.
@@ -12,6 +16,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(super) struct Metrics {
     started_at: UnixMillis,
     answers: [AtomicU64; CLASSES.len()],
+    /// Calls on behalf of grants.
+    pub(super) proxy: ProxyMetrics,
 }
 
 impl Metrics {
@@ -19,6 +25,7 @@ impl Metrics {
         Self {
             started_at,
             answers: Default::default(),
+            proxy: ProxyMetrics::default(),
         }
     }
 
@@ -43,6 +50,7 @@ impl Metrics {
                 "keyway_http_requests_total{{status=\"{class}\"}} {count}"
             );
         }
+        self.proxy.render(&mut text);
         let uptime_ms = now.0.saturating_sub(self.started_at.0).max(0);
         let _ = write!(
             text,

@@ -42,7 +42,7 @@ impl Workers {
     /// If the system gives no more threads.
     pub(crate) fn start(
         sockets: Vec<TcpListener>,
-        lane: &Arc<Lane>,
+        lane: &Lane,
         max_connections: usize,
     ) -> anyhow::Result<Self> {
         let connections = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
@@ -52,7 +52,7 @@ impl Workers {
         let threads = sockets.into_iter().map(|socket| {
             let worker = Worker {
                 socket,
-                acceptor: Acceptor::new(lane.clone(), connections.clone(), stop.clone()),
+                acceptor: Acceptor::new(Arc::new(lane.for_another_thread()), connections.clone(), stop.clone()),
                 end: end.clone(),
                 busy: busy.clone(),
                 ended: ended.clone().drop_guard(),

@@ -12,6 +12,7 @@ on_both! {
     keys_are_made_listed_and_revoked
     a_link_is_printed_only_if_it_can_work
     two_first_commands_at_once_found_one_keyring
+    a_command_that_only_looks_makes_nothing
 }
 
 fn an_application_is_made_on_a_stopped_server_and_beside_a_running_one(site: &Site) {
@@ -132,6 +133,29 @@ fn a_link_is_printed_only_if_it_can_work(site: &Site) {
         let refused = site.run(&[&["link", "--app", &app], arguments].concat());
         assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
         assert!(stderr(&refused).contains(word), "{}", stderr(&refused));
+    }
+}
+
+fn a_command_that_only_looks_makes_nothing(site: &Site) {
+    let elsewhere = site.data_dir().join("elsewhere");
+    let directory = elsewhere.to_str().unwrap();
+    for command in [
+        &["app", "list"][..],
+        &["app", "show"],
+        &["key", "list"],
+        &["link", "--provider", "google"],
+    ] {
+        let refused = site.run(command);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("there is no database"));
+        assert!(!site.data_dir().join("master.key").exists());
+        let refused = program(command)
+            .args(["--data-dir", directory])
+            .output()
+            .unwrap();
+        let words = stderr(&refused);
+        assert!(words.contains(&format!("{directory}/keyway.db")), "{words}");
+        assert!(!elsewhere.exists());
     }
 }
 

@@ -5,6 +5,8 @@ mod commands;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod site;

@@ -1,7 +1,7 @@
 //! A server as its operator sees it: starting, stopping, probes, metrics, limits.
 
 use crate::on_both;
-use crate::site::{Site, get, program, stderr, text};
+use crate::site::{Site, get, get_as, program, stderr, text};
 use keyway_store::Backend;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -122,6 +122,7 @@ fn an_application_over_its_limit_is_told_to_wait_and_another_is_not() {
     let file = site.data_dir().join("keyway.toml");
     std::fs::write(&file, "[limits]\nrequests_per_second = 2\n").unwrap();
     let ((_, busy), (_, calm)) = (site.app("Busy"), site.app("Calm"));
+    let (_, loud) = site.app("Loud");
     let server = site.serve(&["--config", file.to_str().unwrap()]);
     let answers: Vec<_> = (0..20)
         .map(|_| server.get("/v3/grants", Some(&busy)))
@@ -130,6 +131,12 @@ fn an_application_over_its_limit_is_told_to_wait_and_another_is_not() {
     let (_, body) = refused.expect("twenty requests at once are more than two a second");
     assert!(body.contains("api.rate_limit_error"), "{body}");
     assert_eq!(server.get("/v3/grants", Some(&calm)).0, 200);
+    // Whatever is accepted as a bearer is counted, however its scheme is written.
+    let proof = format!("BEARER {loud}");
+    let statuses: Vec<_> = (0..20)
+        .map(|_| get_as(&server.address, "/v3/grants", Some(&proof)).0)
+        .collect();
+    assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
 }
 
 #[test]

@@ -179,10 +179,16 @@ pub(crate) fn signal(name: &str, pid: u32) {
 
 /// One HTTP request on a connection of its own.
 pub(crate) fn get(address: &str, path: &str, api_key: Option<&str>) -> (u16, String) {
+    let proof = api_key.map(|key| format!("Bearer {key}"));
+    get_as(address, path, proof.as_deref())
+}
+
+/// The same with an Authorization header as it is given.
+pub(crate) fn get_as(address: &str, path: &str, proof: Option<&str>) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let proof = api_key
-        .map(|key| format!("Authorization: Bearer {key}\r\n"))
+    let proof = proof
+        .map(|proof| format!("Authorization: {proof}\r\n"))
         .unwrap_or_default();
     let head =
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{proof}Connection: close\r\n\r\n");

@@ -20,6 +20,21 @@ pub(super) fn of_client(error: &legacy::Error, host: &str) -> CallError {
     }
 }
 
+/// Why there is no connection.
+pub(crate) fn of_connect(error: &(dyn Error + 'static), host: &str) -> CallError {
+    let (kind, detail) = sort(error, true);
+    CallError {
+        sent: Sent::No,
+        ..CallError::new(kind, host).with_detail(detail)
+    }
+}
+
+/// Why no answer began on a connection.
+pub(crate) fn of_exchange(error: &hyper::Error, host: &str) -> CallError {
+    let (kind, detail) = sort(error, false);
+    CallError::new(kind, host).with_detail(detail)
+}
+
 /// Why an answer that had begun did not end.
 pub(super) fn of_body(error: &(dyn Error + 'static), host: &str) -> CallError {
     CallError::new(CallErrorKind::Protocol, host).with_detail(root_cause(error))

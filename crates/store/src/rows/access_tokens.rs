@@ -7,7 +7,6 @@ use crate::session::Session;
 use crate::statement::statements;
 use keyway_core::ids::{AccessTokenId, ApplicationId, FamilyId};
 use keyway_core::issued::AccessToken;
-use keyway_core::sealed::Digest;
 
 macro_rules! columns {
     () => {
@@ -18,7 +17,8 @@ macro_rules! columns {
 statements! { "access_tokens";
     INSERT = concat!("INSERT INTO access_tokens (", columns!(), ")
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-    BY_DIGEST = concat!("SELECT ", columns!(), " FROM access_tokens WHERE digest = $1");
+    BY_ID = concat!("SELECT ", columns!(), " FROM access_tokens
+        WHERE application_id = $1 AND id = $2");
     DELETE = "DELETE FROM access_tokens WHERE application_id = $1 AND id = $2";
     DELETE_OF_FAMILY = "DELETE FROM access_tokens WHERE application_id = $1 AND family_id = $2";
 }
@@ -41,7 +41,7 @@ impl Session<'_> {
     /// Stores a new token.
     ///
     /// # Errors
-    /// If the digest is taken, or the database fails.
+    /// If the id is taken, or the database fails.
     pub async fn insert_access_token(&mut self, new: &AccessToken) -> Result<(), StoreError> {
         let values = args![
             new.id,
@@ -56,15 +56,17 @@ impl Session<'_> {
         self.insert(&INSERT, values).await
     }
 
-    /// The token of that digest, ended or not.
+    /// A token, live or not.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn access_token_by_digest(
+    pub async fn access_token(
         &mut self,
-        digest: &Digest,
+        application_id: ApplicationId,
+        id: AccessTokenId,
     ) -> Result<Option<AccessToken>, StoreError> {
-        self.one(&BY_DIGEST, args![digest], access_token).await
+        self.one(&BY_ID, args![application_id, id], access_token)
+            .await
     }
 
     /// Removes a token. `false` if there is none such.

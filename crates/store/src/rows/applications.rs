@@ -64,7 +64,8 @@ impl Session<'_> {
             new.updated_at,
             new.version,
         ];
-        self.insert(&INSERT, values).await
+        self.insert(&INSERT, values).await?;
+        self.replace_origins(new).await
     }
 
     /// The application of that id.
@@ -112,7 +113,11 @@ impl Session<'_> {
             new.blocked,
             new.updated_at,
         ];
-        self.wrote(&UPDATE, values).await
+        let wrote = self.wrote(&UPDATE, values).await?;
+        if wrote {
+            self.replace_origins(new).await?;
+        }
+        Ok(wrote)
     }
 
     /// Whether there is any application.

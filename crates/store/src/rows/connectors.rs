@@ -2,9 +2,11 @@
 
 use crate::arg::{args, json};
 use crate::error::StoreError;
+use crate::postgres;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
+use crate::store::Backend;
 use keyway_core::connector::Connector;
 use keyway_core::ids::{ApplicationId, ConnectorId};
 use keyway_core::provider::Provider;
@@ -26,7 +28,7 @@ statements! { "connectors";
         WHERE application_id = $1 AND id = $2 AND deleted_at IS NULL");
     LIST = concat!("SELECT ", columns!(), " FROM connectors
         WHERE application_id = $1 AND deleted_at IS NULL
-        ORDER BY created_at, id LIMIT $2 OFFSET $3");
+        ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3");
     UPDATE = "UPDATE connectors SET name = $4, settings = $5, scope = $6, active_credential_id = $7,
         primary_credential_id = $8, updated_at = $9, version = version + 1
         WHERE application_id = $1 AND id = $2 AND version = $3 AND deleted_at IS NULL";
@@ -99,7 +101,7 @@ impl Session<'_> {
         self.one(&BY_ID, args![application_id, id], connector).await
     }
 
-    /// The application's connectors, oldest first.
+    /// The application's connectors, newest first.
     ///
     /// # Errors
     /// If the database fails.
@@ -111,6 +113,24 @@ impl Session<'_> {
     ) -> Result<Vec<Connector>, StoreError> {
         self.many(&LIST, args![application_id, limit, offset], connector)
             .await
+    }
+
+    /// Whether the connector of that id is live; if so it stays as it is until this transaction ends.
+    /// Several transactions may hold one at a time.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn hold_connector(
+        &mut self,
+        application_id: ApplicationId,
+        id: ConnectorId,
+    ) -> Result<bool, StoreError> {
+        let statement = match self.backend() {
+            Backend::Sqlite => &BY_ID,
+            Backend::Postgres => &postgres::HOLD_CONNECTOR,
+        };
+        let found = self.fetch(statement, args![application_id, id]).await?;
+        Ok(!found.is_empty())
     }
 
     /// Writes everything but ids, provider and creation time, if the row still has

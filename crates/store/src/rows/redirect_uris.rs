@@ -29,8 +29,6 @@ statements! { "redirect_uris";
         WHERE application_id = $1 AND id = $2 AND deleted_at IS NULL";
     DELETE = "UPDATE redirect_uris SET deleted_at = $3, updated_at = $3
         WHERE application_id = $1 AND id = $2 AND deleted_at IS NULL";
-    ORIGIN = "SELECT DISTINCT application_id FROM redirect_uris
-        WHERE origin = $1 AND deleted_at IS NULL AND platform = 'js' ORDER BY application_id";
 }
 
 fn redirect_uri(row: &mut Row) -> Result<RedirectUri, StoreError> {
@@ -133,17 +131,5 @@ impl Session<'_> {
         at: UnixMillis,
     ) -> Result<bool, StoreError> {
         self.wrote(&DELETE, args![application_id, id, at]).await
-    }
-
-    /// Every application that lets pages of `origin` call: for a preflight, which names no application.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn origin_applications(
-        &mut self,
-        origin: &str,
-    ) -> Result<Vec<ApplicationId>, StoreError> {
-        self.many(&ORIGIN, args![origin], |row| row.parsed("application_id"))
-            .await
     }
 }

@@ -7,7 +7,6 @@ use crate::session::Session;
 use crate::statement::statements;
 use keyway_core::ids::{ApplicationId, FamilyId, RefreshTokenId};
 use keyway_core::issued::RefreshToken;
-use keyway_core::sealed::Digest;
 use keyway_core::time::UnixMillis;
 
 macro_rules! columns {
@@ -20,11 +19,14 @@ macro_rules! columns {
 statements! { "refresh_tokens";
     INSERT = concat!("INSERT INTO refresh_tokens (", columns!(), ")
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
-    BY_DIGEST = concat!("SELECT ", columns!(), " FROM refresh_tokens WHERE digest = $1");
+    BY_ID = concat!("SELECT ", columns!(), " FROM refresh_tokens
+        WHERE application_id = $1 AND id = $2");
     USE = "UPDATE refresh_tokens SET last_used_at = $3
         WHERE application_id = $1 AND id = $2 AND used_at IS NULL";
     USE_UP = "UPDATE refresh_tokens SET last_used_at = $3, used_at = $3
         WHERE application_id = $1 AND id = $2 AND used_at IS NULL";
+    LOCK_FAMILY = "UPDATE refresh_tokens SET last_used_at = last_used_at
+        WHERE application_id = $1 AND family_id = $2";
     DELETE_OF_FAMILY = "DELETE FROM refresh_tokens WHERE application_id = $1 AND family_id = $2";
 }
 
@@ -51,7 +53,7 @@ impl Session<'_> {
     /// Stores a new token.
     ///
     /// # Errors
-    /// If the digest is taken, or the database fails.
+    /// If the id is taken, or the database fails.
     pub async fn insert_refresh_token(&mut self, new: &RefreshToken) -> Result<(), StoreError> {
         let scope = json(&new.scope)?;
         let values = args![
@@ -72,15 +74,17 @@ impl Session<'_> {
         self.insert(&INSERT, values).await
     }
 
-    /// The token of that digest, used up or not.
+    /// A token, live or not.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn refresh_token_by_digest(
+    pub async fn refresh_token(
         &mut self,
-        digest: &Digest,
+        application_id: ApplicationId,
+        id: RefreshTokenId,
     ) -> Result<Option<RefreshToken>, StoreError> {
-        self.one(&BY_DIGEST, args![digest], refresh_token).await
+        self.one(&BY_ID, args![application_id, id], refresh_token)
+            .await
     }
 
     /// Notes a use; a rotating one is used up by it. `false` if it was used up before: of two uses at
@@ -97,6 +101,21 @@ impl Session<'_> {
     ) -> Result<bool, StoreError> {
         let statement = if rotated { &USE_UP } else { &USE };
         self.wrote(statement, args![application_id, id, at]).await
+    }
+
+    /// Waits until nobody else is using a token of the family, and keeps others from it until this
+    /// transaction ends: a rotation under way is then either seen whole or has lost. Before removing a
+    /// family.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn lock_token_family(
+        &mut self,
+        application_id: ApplicationId,
+        family_id: FamilyId,
+    ) -> Result<u64, StoreError> {
+        self.execute(&LOCK_FAMILY, args![application_id, family_id])
+            .await
     }
 
     /// Removes all tokens of a family, and says how many.

@@ -5,27 +5,29 @@ use crate::error::StoreError;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
-use keyway_core::ids::{ApplicationId, FamilyId, SignInId};
+use keyway_core::ids::{ApplicationId, FamilyId, SignInId, TokenSetId};
 use keyway_core::sealed::{Digest, Sealed};
 use keyway_core::sign_in::{SignIn, SignInStatus};
 use keyway_core::time::UnixMillis;
 
 macro_rules! columns {
     () => {
-        "id, application_id, credential_id, state_digest, status, code_digest, outcome, family_id, \
+        "id, application_id, credential_id, status, code_digest, outcome, family_id, \
          code_expires_at, created_at"
     };
 }
 
 statements! { "sign_ins";
     INSERT = concat!("INSERT INTO sign_ins (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
     COMPLETE = "UPDATE sign_ins SET status = 'completed', code_digest = $3, outcome = $4,
         code_expires_at = $5
         WHERE application_id = $1 AND id = $2 AND status = 'consumed'";
     FAIL = "UPDATE sign_ins SET status = 'failed'
         WHERE application_id = $1 AND id = $2 AND status = 'consumed'";
-    BY_CODE = concat!("SELECT ", columns!(), " FROM sign_ins WHERE code_digest = $1");
+    BY_ID = concat!("SELECT ", columns!(), " FROM sign_ins WHERE application_id = $1 AND id = $2");
+    DELETE_PENDING = "DELETE FROM token_sets
+        WHERE application_id = $1 AND id = $2 AND state = 'pending'";
     CONSUME_CODE = "UPDATE sign_ins SET status = 'exchanged', family_id = $3
         WHERE application_id = $1 AND id = $2 AND status = 'completed'";
     BURN_CODE = "UPDATE sign_ins SET status = 'failed'
@@ -37,7 +39,6 @@ fn sign_in(row: &mut Row) -> Result<SignIn, StoreError> {
         id: row.own_id("id")?,
         application_id: row.parsed("application_id")?,
         credential_id: row.parsed("credential_id")?,
-        state_digest: row.digest("state_digest")?,
         status: row.word("status", SignInStatus::parse)?,
         code_digest: row.opt_digest("code_digest")?,
         outcome: row.opt_sealed("outcome")?,
@@ -49,16 +50,15 @@ fn sign_in(row: &mut Row) -> Result<SignIn, StoreError> {
 
 /// Sign-ins.
 impl Session<'_> {
-    /// Uses up a sign-in's `state`.
+    /// Uses up a sign-in.
     ///
     /// # Errors
-    /// [`crate::Constraint::SignInState`] if it was used before; or if the database fails.
+    /// [`crate::Constraint::SignIn`] if it was used before; or if the database fails.
     pub async fn insert_sign_in(&mut self, new: &SignIn) -> Result<(), StoreError> {
         let values = args![
             new.id,
             new.application_id,
             new.credential_id,
-            new.state_digest,
             new.status,
             new.code_digest,
             new.outcome,
@@ -97,12 +97,16 @@ impl Session<'_> {
         self.wrote(&FAIL, args![application_id, id]).await
     }
 
-    /// The sign-in of that code, whatever became of it.
+    /// A used sign-in, whatever became of it.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn sign_in_by_code(&mut self, code: &Digest) -> Result<Option<SignIn>, StoreError> {
-        self.one(&BY_CODE, args![code], sign_in).await
+    pub async fn sign_in(
+        &mut self,
+        application_id: ApplicationId,
+        id: SignInId,
+    ) -> Result<Option<SignIn>, StoreError> {
+        self.one(&BY_ID, args![application_id, id], sign_in).await
     }
 
     /// From completed to exchanged, for the tokens of `family_id`. Only the first to call wins.
@@ -119,7 +123,8 @@ impl Session<'_> {
             .await
     }
 
-    /// From completed to failed: the code was presented wrongly and works no more.
+    /// From completed to failed: the code was presented wrongly and works no more. Its pending token
+    /// set goes with it: nothing can make it a grant's.
     ///
     /// # Errors
     /// If the database fails.
@@ -128,6 +133,12 @@ impl Session<'_> {
         application_id: ApplicationId,
         id: SignInId,
     ) -> Result<bool, StoreError> {
-        self.wrote(&BURN_CODE, args![application_id, id]).await
+        let burnt = self.wrote(&BURN_CODE, args![application_id, id]).await?;
+        if burnt {
+            let pending = TokenSetId::from_u128(id.as_uuid().as_u128());
+            self.execute(&DELETE_PENDING, args![application_id, pending])
+                .await?;
+        }
+        Ok(burnt)
     }
 }

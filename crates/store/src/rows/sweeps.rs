@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::{Statement, statements};
-use keyway_core::ids::{ApplicationId, CredentialId, GrantId, SignInId};
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId, SignInId, TokenSetId};
 use keyway_core::time::UnixMillis;
 use std::str::FromStr;
 
@@ -14,10 +14,13 @@ statements! { "sweeps";
         (SELECT application_id, id FROM sign_ins WHERE created_at < $1 ORDER BY created_at LIMIT $2)
         RETURNING application_id, id";
     PENDING_TOKEN_SETS = "DELETE FROM token_sets
-        WHERE application_id = $1 AND sign_in_id = $2 AND state = 'pending'";
+        WHERE application_id = $1 AND id = $2 AND state = 'pending'";
     ACCESS_TOKENS = "DELETE FROM access_tokens WHERE (application_id, id) IN
         (SELECT application_id, id FROM access_tokens WHERE expires_at <= $1
         ORDER BY expires_at LIMIT $2)";
+    REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE (application_id, id) IN
+        (SELECT application_id, id FROM refresh_tokens WHERE used_at < $1
+        ORDER BY used_at LIMIT $2)";
     GRANTS_OF_CREDENTIALS = "SELECT g.application_id, g.id FROM credentials c JOIN grants g
         ON g.application_id = c.application_id AND g.credential_id = c.id
         WHERE c.deleted_at < $1 LIMIT $2";
@@ -48,6 +51,15 @@ statements! { "sweeps";
 
 type Key<T> = (ApplicationId, T);
 
+/// What [`Session::sweep_deleted`] has removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweptDeleted {
+    /// How many rows, those that hang on them not counted.
+    pub rows: u64,
+    /// Which grants.
+    pub grants: Vec<(ApplicationId, GrantId)>,
+}
+
 fn key<T: FromStr>(row: &mut Row) -> Result<Key<T>, StoreError> {
     Ok((row.parsed("application_id")?, row.parsed("id")?))
 }
@@ -66,10 +78,24 @@ impl Session<'_> {
         let gone = self.many(&SIGN_INS, args![before, limit], key).await?;
         for &(application_id, id) in &gone {
             let id: SignInId = id;
+            let id = TokenSetId::from_u128(id.as_uuid().as_u128());
             self.execute(&PENDING_TOKEN_SETS, args![application_id, id])
                 .await?;
         }
         Ok(gone.len() as u64)
+    }
+
+    /// Removes at most `limit` of Keyway's own refresh tokens that were rotated away before `before`;
+    /// until then their reuse is recognised.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_refresh_tokens(
+        &mut self,
+        before: UnixMillis,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        self.execute(&REFRESH_TOKENS, args![before, limit]).await
     }
 
     /// Removes at most `limit` access tokens that have ended.
@@ -85,8 +111,8 @@ impl Session<'_> {
     }
 
     /// Removes what was deleted before `before`: grants of deleted credentials and connectors, then
-    /// those themselves, and redirect URIs; of each kind at most `limit`. Says how many rows went,
-    /// those that hang on them not counted.
+    /// those themselves, and redirect URIs; of each kind at most `limit`. Says which grants went, for
+    /// the sequence of changes (rule 10).
     ///
     /// # Errors
     /// If the database fails.
@@ -94,15 +120,16 @@ impl Session<'_> {
         &mut self,
         before: UnixMillis,
         limit: i64,
-    ) -> Result<u64, StoreError> {
-        let mut count = 0;
+    ) -> Result<SweptDeleted, StoreError> {
+        let mut grants = Vec::new();
         for statement in [&GRANTS_OF_CREDENTIALS, &GRANTS_OF_CONNECTORS] {
-            count += self.sweep_grants(statement, before, limit).await?;
+            grants.extend(self.sweep_grants(statement, before, limit).await?);
         }
-        count += self.sweep_credentials(before, limit).await?;
-        count += self.execute(&CONNECTORS, args![before, limit]).await?;
-        count += self.execute(&REDIRECT_URIS, args![before, limit]).await?;
-        Ok(count)
+        let mut rows = grants.len() as u64;
+        rows += self.sweep_credentials(before, limit).await?;
+        rows += self.execute(&CONNECTORS, args![before, limit]).await?;
+        rows += self.execute(&REDIRECT_URIS, args![before, limit]).await?;
+        Ok(SweptDeleted { rows, grants })
     }
 
     async fn sweep_grants(
@@ -110,14 +137,16 @@ impl Session<'_> {
         statement: &Statement,
         before: UnixMillis,
         limit: i64,
-    ) -> Result<u64, StoreError> {
-        let grants: Vec<Key<GrantId>> = self.many(statement, args![before, limit], key).await?;
-        let mut count = 0;
-        for (application_id, id) in grants {
-            count += u64::from(self.delete_grant(application_id, id).await?);
+    ) -> Result<Vec<Key<GrantId>>, StoreError> {
+        let found: Vec<Key<GrantId>> = self.many(statement, args![before, limit], key).await?;
+        let mut gone = Vec::new();
+        for (application_id, id) in found {
+            if self.delete_grant(application_id, id).await? {
+                gone.push((application_id, id));
+            }
             self.execute(&TOKEN_SETS, args![application_id, id]).await?;
         }
-        Ok(count)
+        Ok(gone)
     }
 
     async fn sweep_credentials(

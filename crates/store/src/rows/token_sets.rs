@@ -6,6 +6,7 @@ use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
 use keyway_core::ids::{ApplicationId, GrantId, TokenSetId};
+use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{TokenSet, TokenSetState};
 
 macro_rules! columns {
@@ -28,7 +29,8 @@ statements! { "token_sets";
         WHERE application_id = $1 AND id = $2 AND version = $3";
     DELETE = "DELETE FROM token_sets WHERE application_id = $1 AND id = $2";
     LIVE_CONSENTS = "SELECT count(*) FROM token_sets
-        WHERE consent_key = $1 AND id <> $2 AND state IN ('pending', 'current')";
+        WHERE consent_key = $1 AND id <> $2
+        AND (state = 'current' OR (state = 'pending' AND created_at > $3))";
     REVOKING = concat!("SELECT ", columns!(), " FROM token_sets WHERE state = 'revoking'
         ORDER BY updated_at, id LIMIT $1");
 }
@@ -146,8 +148,9 @@ impl Session<'_> {
         self.wrote(&DELETE, args![application_id, id]).await
     }
 
-    /// How many other token sets live by the same consent, pending or current, over all applications:
-    /// the provider does not tell them apart (rule 13).
+    /// How many other token sets live by the same consent, over all applications: current ones, and
+    /// pending ones made after `pending_since`, whose code can still be exchanged. The provider does not
+    /// tell them apart (rule 13).
     ///
     /// # Errors
     /// If the database fails.
@@ -155,13 +158,14 @@ impl Session<'_> {
         &mut self,
         consent_key: &str,
         except: TokenSetId,
+        pending_since: UnixMillis,
     ) -> Result<i64, StoreError> {
-        self.number(&LIVE_CONSENTS, args![consent_key, except])
+        self.number(&LIVE_CONSENTS, args![consent_key, except, pending_since])
             .await
     }
 
-    /// Token sets of which the provider is still to be told, over all applications, those that have
-    /// waited longest first.
+    /// Token sets of which the provider is still to be told, over all applications, those whose turn
+    /// (`updated_at`) comes first at the head.
     ///
     /// # Errors
     /// If the database fails.

@@ -26,8 +26,8 @@ enum Turn<'c> {
 
 /// Tells a job's caller how the commit went.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
-/// Runs a job. `None` if it failed: its caller knows already, and nothing of it is left.
-type Job = Box<dyn FnOnce(Turn<'_>) -> Option<Answer> + Send>;
+/// Runs a job. One that failed left nothing behind, but waits for the commit like the others.
+type Job = Box<dyn FnOnce(Turn<'_>) -> Answer + Send>;
 
 /// The way to the writing thread.
 pub(super) struct Writer {
@@ -99,13 +99,14 @@ where
             Turn::Refused(error) => Err(error.into()),
         };
         match outcome {
-            Ok(value) => Some(Box::new(move |committed| {
+            Ok(value) => Box::new(move |committed: Result<(), StoreError>| {
                 let _ = reply.send(committed.map(|()| value).map_err(E::from));
-            })),
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                None
-            }
+            }),
+            // What a job was refused for may be a neighbour's work in the same group: nobody is told
+            // of that before it is committed.
+            Err(error) => Box::new(move |committed: Result<(), StoreError>| {
+                let _ = reply.send(Err(committed.map_or_else(E::from, |()| error)));
+            }),
         }
     })
 }
@@ -137,14 +138,14 @@ fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
 /// Runs `first` and whoever else waits by then in one transaction.
 fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) {
     if let Err(error) = statement::run(connection, "BEGIN IMMEDIATE") {
-        first(Turn::Refused(error));
+        first(Turn::Refused(error))(Ok(()));
         return;
     }
     let mut answers = Vec::new();
     let mut next = Some(first);
     let mut room = GROUP_MAX;
     while let Some(job) = next {
-        answers.extend(job(Turn::Go(connection)));
+        answers.push(job(Turn::Go(connection)));
         room -= 1;
         // A full disk and the like end the whole transaction, not one savepoint.
         let goes_on = room > 0 && !connection.is_autocommit();

@@ -13,6 +13,7 @@ on_both! {
     a_redirect_uri_is_updated_in_every_member,
     a_deleted_redirect_uri_never_comes_back_and_its_url_is_free,
     an_origin_names_each_application_once_and_only_for_pages,
+    origins_in_an_application_s_settings_count_until_they_are_taken_out,
 }
 
 async fn an_application_is_read_as_it_was_written(db: &Db) {
@@ -151,4 +152,28 @@ async fn an_origin_names_each_application_once_and_only_for_pages(db: &Db) {
         get!(db, |s| s.origin_applications("https://other.example")),
         []
     );
+}
+
+async fn origins_in_an_application_s_settings_count_until_they_are_taken_out(db: &Db) {
+    put!(db, |s| s.insert_redirect_uri(&redirect_uri(1, 1)));
+    for t in [1, 2] {
+        let mut listing = application(t);
+        let origins = "https://app.example, https://b.example,https://b.example,nonsense";
+        let settings = serde_json::json!({"idp_settings": {"origins": origins}});
+        listing.profile = map(settings);
+        put!(db, |s| s.insert_application(&listing));
+    }
+    let both = [tenant(1), tenant(2)];
+    for origin in ["https://app.example", "https://b.example"] {
+        assert_eq!(get!(db, |s| s.origin_applications(origin)), both);
+    }
+    assert!(put!(db, |s| s.update_application(&application(1), 1)));
+    assert!(put!(db, |s| s.update_application(&application(2), 1)));
+    let left = get!(db, |s| s.origin_applications("https://app.example"));
+    assert_eq!(left, [tenant(1)]);
+    assert_eq!(get!(db, |s| s.origin_applications("https://b.example")), []);
+    let mut listing = application(2);
+    listing.profile = map(serde_json::json!({"idp_settings": {"origins": "https://c.example"}}));
+    assert!(!put!(db, |s| s.update_application(&listing, 1)));
+    assert_eq!(get!(db, |s| s.origin_applications("https://c.example")), []);
 }

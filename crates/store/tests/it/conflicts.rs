@@ -15,7 +15,6 @@ fn refused(result: Result<(), StoreError>) -> Constraint {
 
 on_both! {
     every_taken_value_names_its_constraint,
-    a_taken_code_names_its_constraint,
     a_grants_address_identity_and_external_id_are_unique_in_its_application,
     names_of_deleted_credentials_are_free,
     rule_07_an_error_shows_no_value,
@@ -48,43 +47,9 @@ async fn every_taken_value_names_its_constraint(db: &Db) {
     let got = refused(try_put!(db, |s| s.insert_credential(&other)));
     assert_eq!(got, Constraint::CredentialName);
 
-    put!(db, |s| s.insert_access_token(&access_token(1, 1)));
-    let mut token = access_token(2, 2);
-    token.digest = access_token(1, 1).digest;
-    let got = refused(try_put!(db, |s| s.insert_access_token(&token)));
-    assert_eq!(got, Constraint::AccessTokenDigest);
-
-    put!(db, |s| s.insert_refresh_token(&refresh_token(1, 1)));
-    let mut token = refresh_token(2, 2);
-    token.digest = refresh_token(1, 1).digest;
-    let got = refused(try_put!(db, |s| s.insert_refresh_token(&token)));
-    assert_eq!(got, Constraint::RefreshTokenDigest);
-
     put!(db, |s| s.insert_application(&application(1)));
     let got = refused(try_put!(db, |s| s.insert_application(&application(1))));
     assert_eq!(got, Constraint::Other);
-}
-
-async fn a_taken_code_names_its_constraint(db: &Db) {
-    for n in [1, 2] {
-        put!(db, |s| s.insert_sign_in(&sign_in(1, n)));
-    }
-    let code = digest(6, 1, 1);
-    put!(db, |s| s.complete_sign_in(
-        tenant(1),
-        sign_in(1, 1).id,
-        &code,
-        &sealed(1, 1),
-        at(1)
-    ));
-    let got = try_put!(db, |s| s.complete_sign_in(
-        tenant(1),
-        sign_in(1, 2).id,
-        &code,
-        &sealed(1, 1),
-        at(1)
-    ));
-    assert_eq!(got, Err(StoreError::Conflict(Constraint::SignInCode)));
 }
 
 async fn a_grants_address_identity_and_external_id_are_unique_in_its_application(db: &Db) {

@@ -25,6 +25,8 @@ on_both! {
     credentials_are_listed_in_every_order,
     an_update_of_a_credential_leaves_its_health_and_a_new_health_its_version,
     a_deleted_credential_is_read_only_when_asked_for_any,
+    a_credential_is_borrowed_while_a_live_one_names_it,
+    a_connector_is_held_only_while_it_is_live,
     all_of_a_connectors_credentials_are_deleted_at_once,
     the_newest_slot_whose_time_it_is_holds_the_secret,
     a_slot_ends_at_its_expiry,
@@ -46,7 +48,7 @@ async fn a_connector_is_read_by_provider_by_id_and_in_the_list(db: &Db) {
         Some(zoom)
     );
     let listed = get!(db, |s| s.connectors(tenant(1), 3, 1));
-    let expected = [Provider::Microsoft, Provider::Yahoo, Provider::Zoom];
+    let expected = [Provider::Ews, Provider::Icloud, Provider::Imap];
     assert_eq!(listed, expected.map(|provider| connector(1, provider)));
 }
 
@@ -216,6 +218,32 @@ async fn a_deleted_credential_is_read_only_when_asked_for_any(db: &Db) {
         id,
         &Health::default()
     )));
+}
+
+async fn a_credential_is_borrowed_while_a_live_one_names_it(db: &Db) {
+    let lender = credential(1, 1).id;
+    let mut borrower = credential(1, 2);
+    borrower.borrows_from = Some(lender);
+    let borrower_id = borrower.id;
+    put!(db, |s| s.insert_credential(&credential(1, 1)));
+    put!(db, |s| s.insert_credential(&credential(1, 3)));
+    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(1), lender)));
+    put!(db, |s| s.insert_credential(&borrower));
+    assert!(get!(db, |s| s.credential_is_borrowed(tenant(1), lender)));
+    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(2), lender)));
+    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(1), borrower_id)));
+    put!(db, |s| s.delete_credential(tenant(1), borrower_id, at(9)));
+    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(1), lender)));
+}
+
+async fn a_connector_is_held_only_while_it_is_live(db: &Db) {
+    let id = google(1).id;
+    assert!(!put!(db, |s| s.hold_connector(tenant(1), id)));
+    put!(db, |s| s.insert_connector(&google(1)));
+    assert!(put!(db, |s| s.hold_connector(tenant(1), id)));
+    assert!(!put!(db, |s| s.hold_connector(tenant(2), id)));
+    put!(db, |s| s.delete_connector(tenant(1), id, at(5)));
+    assert!(!put!(db, |s| s.hold_connector(tenant(1), id)));
 }
 
 async fn all_of_a_connectors_credentials_are_deleted_at_once(db: &Db) {

@@ -213,7 +213,6 @@ pub(crate) fn sign_in(t: u128, n: u128) -> SignIn {
         id: SignInId::from_u128(bits(t, n)),
         application_id: tenant(t),
         credential_id: credential(t, 1).id,
-        state_digest: digest(3, t, n),
         status: SignInStatus::Consumed,
         code_digest: None,
         outcome: None,

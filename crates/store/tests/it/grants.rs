@@ -164,11 +164,11 @@ async fn deleting_a_grant_takes_its_tokens_and_refresh_state_but_leaves_the_toke
     assert!(!put!(db, |s| s.delete_grant(tenant(1), id)));
     assert_eq!(get!(db, |s| s.grant(tenant(1), id)), None);
     assert_eq!(
-        get!(db, |s| s.access_token_by_digest(&digest(4, 1, 1))),
+        get!(db, |s| s.access_token(tenant(1), access_token(1, 1).id)),
         None
     );
     assert_eq!(
-        get!(db, |s| s.refresh_token_by_digest(&digest(5, 1, 1))),
+        get!(db, |s| s.refresh_token(tenant(1), refresh_token(1, 1).id)),
         None
     );
     assert_eq!(get!(db, |s| s.refresh_state(tenant(1), id)), None);

@@ -2,8 +2,9 @@
 
 use crate::fixtures::*;
 use crate::{Db, get, on_both, put, try_put};
-use keyway_core::ids::FamilyId;
+use keyway_core::ids::{FamilyId, TokenSetId};
 use keyway_core::sign_in::{SignIn, SignInStatus};
+use keyway_core::token_set::TokenSetState;
 use keyway_store::{Constraint, StoreError};
 
 async fn completed(db: &Db) {
@@ -19,29 +20,29 @@ async fn completed(db: &Db) {
     assert!(done);
 }
 
-async fn by_code(db: &Db) -> SignIn {
-    get!(db, |s| s.sign_in_by_code(&digest(6, 1, 1))).unwrap()
+async fn stored_sign_in(db: &Db) -> SignIn {
+    get!(db, |s| s.sign_in(tenant(1), sign_in(1, 1).id)).unwrap()
 }
 
 on_both! {
-    a_completed_sign_in_is_found_by_its_code,
+    a_completed_sign_in_is_read_as_it_was_left,
     a_sign_in_inserted_whole_is_read_whole,
-    rule_09_a_state_is_used_once_whichever_application_tries_again,
-    rule_09_of_concurrent_uses_of_one_state_one_wins,
+    rule_09_a_sign_in_is_used_once,
+    rule_09_of_concurrent_uses_of_one_sign_in_one_wins,
     rule_09_of_concurrent_exchanges_of_one_code_one_wins,
     rule_09_a_burnt_or_exchanged_code_works_no_more,
     only_a_consumed_sign_in_completes_or_fails,
 }
 
-async fn a_completed_sign_in_is_found_by_its_code(db: &Db) {
+async fn a_completed_sign_in_is_read_as_it_was_left(db: &Db) {
     completed(db).await;
     let mut expected = sign_in(1, 1);
     expected.status = SignInStatus::Completed;
     expected.code_digest = Some(digest(6, 1, 1));
     expected.outcome = Some(sealed(1, 1));
     expected.code_expires_at = Some(at(300));
-    assert_eq!(by_code(db).await, expected);
-    assert_eq!(get!(db, |s| s.sign_in_by_code(&digest(6, 1, 2))), None);
+    assert_eq!(stored_sign_in(db).await, expected);
+    assert_eq!(get!(db, |s| s.sign_in(tenant(2), sign_in(1, 1).id)), None);
 }
 
 async fn a_sign_in_inserted_whole_is_read_whole(db: &Db) {
@@ -53,30 +54,23 @@ async fn a_sign_in_inserted_whole_is_read_whole(db: &Db) {
     whole.code_expires_at = Some(at(300));
     let stored = whole.clone();
     put!(db, |s| s.insert_sign_in(&stored));
-    assert_eq!(by_code(db).await, whole);
+    assert_eq!(stored_sign_in(db).await, whole);
 }
 
-async fn rule_09_a_state_is_used_once_whichever_application_tries_again(db: &Db) {
+async fn rule_09_a_sign_in_is_used_once(db: &Db) {
     put!(db, |s| s.insert_sign_in(&sign_in(1, 1)));
-    for t in [1, 2] {
-        let mut again = sign_in(t, 2);
-        again.state_digest = sign_in(1, 1).state_digest;
-        let refused = try_put!(db, |s| s.insert_sign_in(&again));
-        assert_eq!(refused, Err(StoreError::Conflict(Constraint::SignInState)));
-    }
+    let refused = try_put!(db, |s| s.insert_sign_in(&sign_in(1, 1)));
+    assert_eq!(refused, Err(StoreError::Conflict(Constraint::SignIn)));
 }
 
-async fn rule_09_of_concurrent_uses_of_one_state_one_wins(db: &Db) {
-    let uses = (1..=20).map(|n| async move {
-        let mut sign_in = sign_in(1, n);
-        sign_in.state_digest = digest(3, 1, 0);
-        try_put!(db, |s| s.insert_sign_in(&sign_in))
-    });
+async fn rule_09_of_concurrent_uses_of_one_sign_in_one_wins(db: &Db) {
+    let uses =
+        (1..=20).map(|_| async move { try_put!(db, |s| s.insert_sign_in(&sign_in(1, 1))) });
     let results = futures_util::future::join_all(uses).await;
     let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1);
     for refused in lost {
-        assert_eq!(refused, Err(StoreError::Conflict(Constraint::SignInState)));
+        assert_eq!(refused, Err(StoreError::Conflict(Constraint::SignIn)));
     }
 }
 
@@ -89,7 +83,7 @@ async fn rule_09_of_concurrent_exchanges_of_one_code_one_wins(db: &Db) {
     let results = futures_util::future::join_all(exchanges).await;
     let won: Vec<_> = results.into_iter().flatten().collect();
     assert_eq!(won.len(), 1);
-    let stored = by_code(db).await;
+    let stored = stored_sign_in(db).await;
     assert_eq!(
         (stored.status, stored.family_id),
         (SignInStatus::Exchanged, Some(won[0]))
@@ -99,10 +93,17 @@ async fn rule_09_of_concurrent_exchanges_of_one_code_one_wins(db: &Db) {
 async fn rule_09_a_burnt_or_exchanged_code_works_no_more(db: &Db) {
     completed(db).await;
     let id = sign_in(1, 1).id;
+    let mut pending = token_set(1, 1);
+    pending.id = TokenSetId::from_u128(id.as_uuid().as_u128());
+    pending.state = TokenSetState::Pending;
+    pending.grant_id = None;
+    let pending_id = pending.id;
+    put!(db, |s| s.insert_token_set(&pending));
     assert!(put!(db, |s| s.burn_code(tenant(1), id)));
+    assert_eq!(get!(db, |s| s.token_set(tenant(1), pending_id)), None);
     assert!(!put!(db, |s| s.burn_code(tenant(1), id)));
     assert!(!put!(db, |s| s.consume_code(tenant(1), id, family(1))));
-    assert_eq!(by_code(db).await.status, SignInStatus::Failed);
+    assert_eq!(stored_sign_in(db).await.status, SignInStatus::Failed);
 }
 
 async fn only_a_consumed_sign_in_completes_or_fails(db: &Db) {

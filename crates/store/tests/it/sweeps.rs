@@ -40,7 +40,7 @@ async fn ended_access_tokens_go_a_few_at_a_time(db: &Db) {
     assert_eq!(put!(db, |s| s.sweep_access_tokens(at(13), 2)), 2);
     assert_eq!(put!(db, |s| s.sweep_access_tokens(at(13), 2)), 1);
     assert_eq!(put!(db, |s| s.sweep_access_tokens(at(13), 2)), 0);
-    assert!(get!(db, |s| s.access_token_by_digest(&digest(4, 1, 4))).is_some());
+    assert!(get!(db, |s| s.access_token(tenant(1), access_token(1, 4).id)).is_some());
 }
 
 async fn what_hangs_on_a_credential_deleted_long_ago_goes_with_it(db: &Db) {
@@ -60,9 +60,11 @@ async fn what_hangs_on_a_credential_deleted_long_ago_goes_with_it(db: &Db) {
         credential(1, 1).id,
         at(10)
     ));
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(10), 10)), 0);
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(11), 10)), 2);
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(11), 10)), 0);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(10), 10)).rows, 0);
+    let swept = put!(db, |s| s.sweep_deleted(at(11), 10));
+    assert_eq!(swept.rows, 2);
+    assert_eq!(swept.grants, [(tenant(1), grant(1, 1).id)]);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(11), 10)).rows, 0);
     assert_eq!(
         get!(db, |s| s.credential_any(tenant(1), credential(1, 1).id)),
         None
@@ -105,9 +107,9 @@ async fn a_deleted_connector_goes_after_everything_of_it(db: &Db) {
     ));
     put!(db, |s| s.delete_connector(tenant(1), google(1).id, at(1)));
     // Two grants, the credential, the redirect URI; then the last grant and the connector.
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)), 4);
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)), 2);
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)), 0);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)).rows, 4);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)).rows, 2);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 2)).rows, 0);
 }
 
 async fn a_deleted_credential_stays_while_a_live_one_borrows_from_it(db: &Db) {
@@ -121,7 +123,7 @@ async fn a_deleted_credential_stays_while_a_live_one_borrows_from_it(db: &Db) {
         credential(1, 1).id,
         at(1)
     ));
-    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 9)), 0);
+    assert_eq!(put!(db, |s| s.sweep_deleted(at(2), 9)).rows, 0);
     put!(db, |s| s.delete_credential(
         tenant(1),
         credential(1, 2).id,
@@ -129,7 +131,7 @@ async fn a_deleted_credential_stays_while_a_live_one_borrows_from_it(db: &Db) {
     ));
     let mut swept = 0;
     for _ in 0..2 {
-        swept += put!(db, |s| s.sweep_deleted(at(2), 9));
+        swept += put!(db, |s| s.sweep_deleted(at(2), 9)).rows;
     }
     assert_eq!(swept, 2);
 }

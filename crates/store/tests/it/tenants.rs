@@ -65,15 +65,15 @@ async fn everything(db: &Db) -> String {
         ),
         format!(
             "{:?}",
-            get!(db, |s| s.sign_in_by_code(&digest(6, OWNER, 1)))
+            get!(db, |s| s.sign_in(app, sign_in(OWNER, 1).id))
         ),
         format!(
             "{:?}",
-            get!(db, |s| s.access_token_by_digest(&digest(4, OWNER, 1)))
+            get!(db, |s| s.access_token(app, access_token(OWNER, 1).id))
         ),
         format!(
             "{:?}",
-            get!(db, |s| s.refresh_token_by_digest(&digest(5, OWNER, 1)))
+            get!(db, |s| s.refresh_token(app, refresh_token(OWNER, 1).id))
         ),
     ];
     parts.join("\n")

@@ -5,23 +5,23 @@ use crate::{Db, get, on_both, put};
 use keyway_core::ids::FamilyId;
 
 on_both! {
-    an_access_token_is_found_by_its_digest_until_it_is_removed,
+    an_access_token_is_read_until_it_is_removed,
     a_refresh_token_is_read_as_it_was_written,
     a_refresh_token_that_does_not_rotate_is_used_again_and_again,
     rule_09_of_concurrent_uses_of_a_rotating_refresh_token_one_wins,
     rule_09_a_family_is_removed_whole_and_no_other,
 }
 
-async fn an_access_token_is_found_by_its_digest_until_it_is_removed(db: &Db) {
+async fn an_access_token_is_read_until_it_is_removed(db: &Db) {
     put!(db, |s| s.insert_access_token(&access_token(1, 1)));
-    let read = get!(db, |s| s.access_token_by_digest(&digest(4, 1, 1)));
+    let read = get!(db, |s| s.access_token(tenant(1), access_token(1, 1).id));
     assert_eq!(read, Some(access_token(1, 1)));
     assert!(put!(db, |s| s
         .delete_access_token(tenant(1), access_token(1, 1).id)));
     assert!(!put!(db, |s| s
         .delete_access_token(tenant(1), access_token(1, 1).id)));
     assert_eq!(
-        get!(db, |s| s.access_token_by_digest(&digest(4, 1, 1))),
+        get!(db, |s| s.access_token(tenant(1), access_token(1, 1).id)),
         None
     );
 }
@@ -34,10 +34,10 @@ async fn a_refresh_token_is_read_as_it_was_written(db: &Db) {
     let stored = used.clone();
     put!(db, |s| s.insert_refresh_token(&refresh_token(1, 1)));
     put!(db, |s| s.insert_refresh_token(&stored));
-    let read = get!(db, |s| s.refresh_token_by_digest(&digest(5, 1, 1)));
+    let read = get!(db, |s| s.refresh_token(tenant(1), refresh_token(1, 1).id));
     assert_eq!(read, Some(refresh_token(1, 1)));
     assert_eq!(
-        get!(db, |s| s.refresh_token_by_digest(&digest(5, 1, 2))),
+        get!(db, |s| s.refresh_token(tenant(1), refresh_token(1, 2).id)),
         Some(used)
     );
 }
@@ -53,7 +53,7 @@ async fn a_refresh_token_that_does_not_rotate_is_used_again_and_again(db: &Db) {
             false
         )));
     }
-    let read = get!(db, |s| s.refresh_token_by_digest(&digest(5, 1, 1))).unwrap();
+    let read = get!(db, |s| s.refresh_token(tenant(1), refresh_token(1, 1).id)).unwrap();
     assert_eq!((read.used_at, read.last_used_at), (None, at(11)));
 }
 
@@ -64,7 +64,7 @@ async fn rule_09_of_concurrent_uses_of_a_rotating_refresh_token_one_wins(db: &Db
         .map(|n| async move { put!(db, |s| s.use_refresh_token(tenant(1), id, at(n), true)) });
     let results = futures_util::future::join_all(uses).await;
     assert_eq!(results.iter().filter(|won| **won).count(), 1);
-    let read = get!(db, |s| s.refresh_token_by_digest(&digest(5, 1, 1))).unwrap();
+    let read = get!(db, |s| s.refresh_token(tenant(1), refresh_token(1, 1).id)).unwrap();
     assert_eq!(read.used_at, Some(read.last_used_at));
 }
 
@@ -89,6 +89,6 @@ async fn rule_09_a_family_is_removed_whole_and_no_other(db: &Db) {
             .delete_refresh_tokens_of_family(tenant(1), family(1))),
         2
     );
-    assert!(get!(db, |s| s.access_token_by_digest(&digest(4, 1, 3))).is_some());
-    assert!(get!(db, |s| s.refresh_token_by_digest(&digest(5, 1, 3))).is_some());
+    assert!(get!(db, |s| s.access_token(tenant(1), access_token(1, 3).id)).is_some());
+    assert!(get!(db, |s| s.refresh_token(tenant(1), refresh_token(1, 3).id)).is_some());
 }

@@ -161,11 +161,11 @@ fn another_process_with_the_same_keys_opens_and_digests_alike() {
     let other = Vault::unlock(&master(1), entropy(), &keys).unwrap();
     let sealed = vault.seal(&ROW, b"x");
     assert_eq!(other.open(&ROW, &sealed).unwrap().as_slice(), b"x");
-    let digest = vault.digest(DigestKind::State, b"state");
-    assert_eq!(digest, other.digest(DigestKind::State, b"state"));
-    assert!(other.verify_digest(DigestKind::State, b"state", &digest));
+    let digest = vault.digest(DigestKind::Cookie, b"state");
+    assert_eq!(digest, other.digest(DigestKind::Cookie, b"state"));
+    assert!(other.verify_digest(DigestKind::Cookie, b"state", &digest));
     assert!(!other.verify_digest(DigestKind::Code, b"state", &digest));
-    assert!(!other.verify_digest(DigestKind::State, b"statf", &digest));
+    assert!(!other.verify_digest(DigestKind::Cookie, b"statf", &digest));
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use axum::response::Response;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
-use keyway_engine::sign_in::Cookie;
+use keyway_engine::sign_in::{COOKIE_PREFIX, Cookie};
 
-/// The only path that needs it. `Lax`, since the provider's redirect is a navigation from another site.
-const ATTRIBUTES: &str = "Path=/v3/connect/callback; HttpOnly; SameSite=Lax";
+/// Where sign-ins begin and end, and nowhere else. `Lax`, since the provider's redirect is a navigation
+/// from another site.
+const ATTRIBUTES: &str = "Path=/v3/connect; HttpOnly; SameSite=Lax";
+/// Sign-ins one browser may have under way. Each leaves a cookie until it ends, and a header of many is
+/// refused by servers in front of this one.
+const SIGN_INS_MAX: usize = 5;
 
 fn line(name: &str, value: &str, max_age_secs: i64, is_https: bool) -> String {
     let secure = if is_https { "; Secure" } else { "" };
@@ -43,20 +47,50 @@ pub(crate) fn cookies(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The cookies to take away so that one more sign-in may begin: the oldest beyond the bound.
+pub(crate) fn surplus_cookies(headers: &HeaderMap) -> Vec<String> {
+    let mut names: Vec<String> = cookies(headers)
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with(COOKIE_PREFIX))
+        .collect();
+    // The names begin with the time they were made at.
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.split_off(names.len().min(SIGN_INS_MAX - 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_cookie_is_for_the_callback_only_and_out_of_scripts_reach() {
+    fn the_cookie_is_for_sign_ins_only_and_out_of_scripts_reach() {
         assert_eq!(
             line("kw_1", "v", 600, true),
-            "kw_1=v; Max-Age=600; Path=/v3/connect/callback; HttpOnly; SameSite=Lax; Secure"
+            "kw_1=v; Max-Age=600; Path=/v3/connect; HttpOnly; SameSite=Lax; Secure"
         );
         assert_eq!(
             line("kw_1", "", 0, false),
-            "kw_1=; Max-Age=0; Path=/v3/connect/callback; HttpOnly; SameSite=Lax"
+            "kw_1=; Max-Age=0; Path=/v3/connect; HttpOnly; SameSite=Lax"
         );
+    }
+
+    #[test]
+    fn abandoned_sign_ins_do_not_pile_up_in_the_browser() {
+        let mut headers = HeaderMap::new();
+        let names: Vec<String> = (1..=7)
+            .map(|n| format!("{COOKIE_PREFIX}{n:08x}_x"))
+            .collect();
+        let line: Vec<String> = names.iter().map(|name| format!("{name}=v")).collect();
+        headers.append(
+            COOKIE,
+            HeaderValue::from_str(&format!("a=1; {}", line.join("; "))).unwrap(),
+        );
+        assert_eq!(
+            surplus_cookies(&headers),
+            [&names[2][..], &names[1], &names[0]]
+        );
+        assert!(surplus_cookies(&HeaderMap::new()).is_empty());
     }
 
     #[test]

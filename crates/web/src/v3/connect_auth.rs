@@ -80,7 +80,11 @@ async fn proceed(call: &Call, start: Start) -> Answer {
     match start {
         Start::Provider { location, cookie } => {
             let mut response = hosted::redirect(&location)?;
-            hosted::set_cookie(&mut response, &cookie, call.app.options.is_https());
+            let is_https = call.app.options.is_https();
+            for name in hosted::surplus_cookies(&call.headers) {
+                hosted::clear_cookie(&mut response, &name, is_https);
+            }
+            hosted::set_cookie(&mut response, &cookie, is_https);
             Ok(response)
         }
         Start::Application { location } => hosted::redirect(&location),

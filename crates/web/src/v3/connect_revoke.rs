@@ -1,5 +1,6 @@
 //! Revocation of Keyway's own tokens (RFC 7009, with the token in the query).
 
+use crate::auth::bearer;
 use crate::body::Params;
 use crate::call::Call;
 use crate::envelope::Answer;
@@ -7,6 +8,7 @@ use crate::envelope::Answer;
 /// `POST /v3/connect/revoke`. The grant and the provider's tokens stay as they are.
 pub(crate) async fn revoke(call: Call, mut given: Params) -> Answer {
     let token = call.query.owned("token").or_else(|| given.take("token"));
-    call.app.engine.revoke(token.as_deref()).await?;
+    let bearer = bearer(&call.headers);
+    call.app.engine.revoke_for(bearer, token.as_deref()).await?;
     call.answer.gone()
 }

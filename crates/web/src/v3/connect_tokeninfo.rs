@@ -1,13 +1,15 @@
 //! What a token of Keyway's own is about.
 
 use super::wire::token::TokenInfoView;
+use crate::auth::bearer;
 use crate::body::Params;
 use crate::call::Call;
 use crate::envelope::Answer;
 
 async fn inform(call: Call, id_token: Option<String>, access_token: Option<String>) -> Answer {
     let engine = &call.app.engine;
-    let asked = engine.token_info(id_token.as_deref(), access_token.as_deref());
+    let bearer = bearer(&call.headers);
+    let asked = engine.token_info_for(bearer, id_token.as_deref(), access_token.as_deref());
     let info = asked.await?;
     call.context.belongs_to(info.application_id);
     call.answer.single(&TokenInfoView::from(&info))

@@ -152,6 +152,7 @@ fn additional_settings(fields: &Fields<'_>) -> Result<Option<AdditionalSettings>
         allow_query_param_in_redirect_uri: inner
             .boolean("allow_query_param_in_redirect_uri")?
             .unwrap_or(false),
+        allow_provider_tokens: inner.boolean("allow_provider_tokens")?.unwrap_or(false),
     }))
 }
 

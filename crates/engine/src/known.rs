@@ -1,0 +1,144 @@
+//! What every sign-in asks about its application, remembered: the application, its redirect URIs and
+//! connectors, and its credentials with their opened clients. Small tables that change seldom; entries go
+//! with the change that makes them stale.
+
+use crate::engine::Engine;
+use crate::error::Error;
+use keyway_core::application::{Application, RedirectUri};
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::connector::Connector;
+use keyway_core::credential::Credential;
+use keyway_core::ids::{ApplicationId, CredentialId};
+use keyway_core::oauth::Client;
+use keyway_core::page::LIMIT_MAX;
+use keyway_core::time::UnixMillis;
+use std::sync::Arc;
+
+/// Applications remembered.
+const APPLICATIONS_MAX: usize = 1_000;
+/// Credentials remembered, with their client secrets.
+const CREDENTIALS_MAX: usize = 5_000;
+/// A client secret stays open in memory this long at most, in milliseconds.
+const CLIENT_KEPT_MS: i64 = 10 * 60_000;
+
+/// An application and what its sign-ins go through.
+#[derive(Debug)]
+pub(crate) struct KnownApplication {
+    pub(crate) application: Application,
+    pub(crate) redirect_uris: Vec<RedirectUri>,
+    pub(crate) connectors: Vec<Connector>,
+}
+
+/// A live credential and its client, opened.
+pub(crate) struct KnownCredential {
+    pub(crate) credential: Credential,
+    pub(crate) client: Client,
+    opened_at: UnixMillis,
+}
+
+/// The tables.
+pub(crate) struct KnownThings {
+    applications: quick_cache::sync::Cache<ApplicationId, Arc<KnownApplication>>,
+    credentials: quick_cache::sync::Cache<CredentialId, Arc<KnownCredential>>,
+}
+
+impl KnownThings {
+    pub(crate) fn new() -> Self {
+        Self {
+            applications: quick_cache::sync::Cache::new(APPLICATIONS_MAX),
+            credentials: quick_cache::sync::Cache::new(CREDENTIALS_MAX),
+        }
+    }
+
+    /// Drops what `change` makes stale. The caller excludes whoever is about to remember something.
+    pub(crate) fn forget(&self, change: &NewChange) {
+        match (change.entity, change.action) {
+            (Entity::Application | Entity::RedirectUri | Entity::Connector, action) => {
+                self.applications.remove(&change.application_id);
+                if action == Action::Deleted {
+                    self.credentials.clear();
+                }
+            }
+            // A borrower's client is the lender's: which borrows from which is not known here.
+            (Entity::Credential, _) => {
+                self.applications.remove(&change.application_id);
+                self.credentials.clear();
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.applications.clear();
+        self.credentials.clear();
+    }
+}
+
+impl Engine {
+    /// An application with its redirect URIs and connectors, or `None` if there is none.
+    pub(crate) async fn known_application(
+        &self,
+        id: ApplicationId,
+    ) -> Result<Option<Arc<KnownApplication>>, Error> {
+        let miss = match self.inner.cache.known(|known| known.applications.get(&id)) {
+            Ok(known) => return Ok(Some(known)),
+            Err(miss) => miss,
+        };
+        let job = self.store().read(move |s| {
+            Box::pin(async move {
+                let Some(application) = s.application(id).await? else {
+                    return Ok(None);
+                };
+                let redirect_uris = s.redirect_uris(id).await?;
+                let connectors = s.connectors(id, LIMIT_MAX, 0).await?;
+                Ok(Some(KnownApplication {
+                    application,
+                    redirect_uris,
+                    connectors,
+                }))
+            })
+        });
+        let Some(known) = job.await?.map(Arc::new) else {
+            return Ok(None);
+        };
+        let entry = Arc::clone(&known);
+        self.inner
+            .cache
+            .remember_known(miss, |things| things.applications.insert(id, entry));
+        Ok(Some(known))
+    }
+
+    /// A live credential of an application with its client, or `None` if there is none.
+    pub(crate) async fn known_credential(
+        &self,
+        application_id: ApplicationId,
+        id: CredentialId,
+    ) -> Result<Option<Arc<KnownCredential>>, Error> {
+        let now = self.now();
+        let miss = match self.inner.cache.known(|known| known.credentials.get(&id)) {
+            Ok(known) if now < known.opened_at.plus_ms(CLIENT_KEPT_MS) => {
+                let own = known.credential.application_id == application_id;
+                return Ok(own.then_some(known));
+            }
+            Ok(_) => self.inner.cache.known_miss(),
+            Err(miss) => miss,
+        };
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        let Some(credential) = job.await? else {
+            return Ok(None);
+        };
+        let client = self.client(&credential).await?;
+        let known = Arc::new(KnownCredential {
+            credential,
+            client,
+            opened_at: now,
+        });
+        let entry = Arc::clone(&known);
+        self.inner
+            .cache
+            .remember_known(miss, |things| things.credentials.insert(id, entry));
+        Ok(Some(known))
+    }
+}

@@ -1,0 +1,88 @@
+//! Handing a provider's access token to the application, where both sides have agreed to that.
+
+use crate::caller::{Caller, Principal};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use keyway_core::credential::Owner;
+use keyway_core::grant::{Grant, GrantLocator};
+use keyway_core::ids::CredentialId;
+use keyway_core::scope::Scopes;
+use keyway_core::time::UnixMillis;
+use secrecy::SecretString;
+
+/// A provider's access token on its way out.
+pub struct ProviderToken {
+    /// The token.
+    pub access_token: SecretString,
+    /// When it ends.
+    pub expires_at: UnixMillis,
+    /// What it is for.
+    pub scope: Scopes,
+    /// The credential it was issued to.
+    pub credential_id: CredentialId,
+}
+
+impl std::fmt::Debug for ProviderToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderToken")
+            .field("expires_at", &self.expires_at)
+            .field("credential_id", &self.credential_id)
+            .finish_non_exhaustive()
+    }
+}
+
+fn denied(message: &'static str) -> Error {
+    Error::new(ErrorKind::AccessDenied, message)
+}
+
+impl Engine {
+    /// A fresh provider token of a grant. That the operator allows it is for the caller to know.
+    ///
+    /// # Errors
+    /// `AccessDenied` if the application's settings do not allow it, or the grant's credential is lent by
+    /// the operator: its tokens would speak for the operator's own provider application.
+    pub async fn provider_token(
+        &self,
+        caller: &Caller,
+        locator: GrantLocator,
+    ) -> Result<ProviderToken, Error> {
+        let (application, _) = self.application(caller.application_id).await?;
+        if !application.additional.allow_provider_tokens {
+            return Err(denied(
+                "This application's settings do not allow reading provider tokens; see additional_settings.allow_provider_tokens.",
+            ));
+        }
+        let known = self.shared_grant(&Principal::Key(*caller), locator).await?;
+        self.refuse_lent(&known.grant).await?;
+        let token = self.fresh_token(&known.grant).await?;
+        tracing::info!(
+            application_id = %caller.application_id,
+            key_id = %caller.key_id,
+            grant_id = %known.grant.id,
+            "a provider token was handed out"
+        );
+        Ok(ProviderToken {
+            access_token: token.access_token.clone(),
+            expires_at: token.expires_at,
+            scope: known.grant.scope.clone(),
+            credential_id: token.credential_id,
+        })
+    }
+
+    async fn refuse_lent(&self, grant: &Grant) -> Result<(), Error> {
+        let Some(id) = grant.credential_id else {
+            return Ok(());
+        };
+        let application_id = grant.application_id;
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
+        match job.await? {
+            Some(credential) if credential.owner == Owner::Application => Ok(()),
+            Some(_) => Err(denied(
+                "This grant's credential is lent by the operator of this server; its tokens are not handed out.",
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a server does by itself, over and over. Each kind of work has rounds of its own, so that a
+//! provider that keeps one waiting keeps no other.
+
+use crate::engine::Engine;
+use crate::error::Error;
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+
+/// Pause between two rounds.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// One round of one kind of work. Looks between items whether the server is stopping.
+type Round = for<'e> fn(&'e Engine) -> BoxFuture<'e, Result<(), Error>>;
+
+const KINDS: [(&str, Round); 4] = [
+    ("revocations", |engine| Box::pin(engine.revoke_due())),
+    ("keep-alive refreshes", |engine| {
+        Box::pin(engine.refresh_due())
+    }),
+    ("probes", |engine| Box::pin(engine.probe_broken())),
+    ("sweeps", |engine| Box::pin(engine.sweep())),
+];
+
+impl Engine {
+    /// Starts all rounds; they end when the server stops.
+    pub(crate) fn start_rounds(&self) {
+        for (kind, round) in KINDS {
+            self.in_background(self.clone().rounds(kind, round));
+        }
+    }
+
+    async fn rounds(self, kind: &'static str, round: Round) {
+        loop {
+            if let Err(error) = round(&self).await {
+                tracing::warn!(kind, %error, "a round of background work failed; the next one tries again");
+            }
+            tokio::select! {
+                () = self.stopping() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// One round of everything, one after the other.
+    ///
+    /// # Errors
+    /// If the database does not answer; nothing is half done.
+    pub async fn tick(&self) -> Result<(), Error> {
+        for (_, round) in KINDS {
+            round(self).await?;
+        }
+        Ok(())
+    }
+}

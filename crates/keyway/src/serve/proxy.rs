@@ -1,0 +1,209 @@
+//! Calls on behalf of a grant, made on the thread that serves the caller.
+//!
+//! Where key, grant and token are remembered nothing is waited for but the provider. Hanging up ends the
+//! call and never a refresh: that belongs to the engine.
+
+mod fault;
+mod tunnel;
+
+use super::body::ServedBody;
+use super::metrics::Metrics;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Incoming};
+use keyway_core::ids::RequestId;
+use keyway_core::proxy::ProxyPath;
+use keyway_core::time::UnixMillis;
+use keyway_engine::{Engine, Error, ProxyCall};
+use keyway_outbound::{AnswerBody, CallBody, Upload, Upstreams};
+use keyway_web::proxy::{CallRequest, answer_headers, call_headers, refusal, refusal_with_status};
+use secrecy::ExposeSecret as _;
+use std::sync::Arc;
+use tunnel::Tunnels;
+
+/// One thread's proxy.
+pub(super) struct Proxy {
+    engine: Engine,
+    upstreams: Upstreams,
+    metrics: Arc<Metrics>,
+    tunnels: Tunnels,
+}
+
+/// A call as it goes out, apart from its body: small enough to be kept for a second time.
+struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Outgoing {
+    fn with(&self, body: CallBody) -> Request<CallBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    fn prove(&mut self, call: &ProxyCall) -> Result<(), Error> {
+        call_headers(&mut self.headers, call.token.access_token.expose_secret())
+    }
+}
+
+/// Whether a request is for a call.
+pub(super) fn is_call(uri: &Uri) -> bool {
+    ProxyPath::read(uri.path()).is_some()
+}
+
+impl Proxy {
+    pub(super) fn new(engine: Engine, upstreams: Upstreams, metrics: Arc<Metrics>) -> Self {
+        Self {
+            engine,
+            upstreams,
+            metrics,
+            tunnels: Tunnels::default(),
+        }
+    }
+
+    /// The same with connections of its own, for another thread.
+    pub(super) fn for_another_thread(&self) -> Self {
+        Self::new(
+            self.engine.clone(),
+            self.upstreams.for_another_thread(),
+            self.metrics.clone(),
+        )
+    }
+
+    /// Makes the call and passes its answer on; whatever happens, there is an answer.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ServedBody> {
+        let request_id = self.engine.request_id();
+        let answer = self.pass(request, request_id).await;
+        answer.unwrap_or_else(|error| {
+            self.metrics.proxy.refused();
+            refusal(error, request_id).map(ServedBody::from)
+        })
+    }
+
+    async fn pass(
+        &self,
+        mut request: Request<Incoming>,
+        request_id: RequestId,
+    ) -> Result<Response<ServedBody>, Error> {
+        let call = self.prepare(&request).await?;
+        let target = asked(&request)?.target(&call)?;
+        let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target));
+        let uri = Uri::from(target.map_err(Error::internal)?);
+        let began = self.engine.now();
+        if tunnel::is_wanted(&request) {
+            let turned = hyper::upgrade::on(&mut request);
+            let outgoing = outgoing(request.into_parts().0, uri, &call)?;
+            let answer = Box::pin(self.tunnel(call, outgoing, turned)).await?;
+            return self.passed_on(answer, request_id, began);
+        }
+        let (head, body) = request.into_parts();
+        let upload = (!body.is_end_stream()).then(|| Upload::new(body));
+        let outgoing = outgoing(head, uri, &call)?;
+        let answer = match self.send(&call, &outgoing, upload.as_ref()).await {
+            Ok(answer) => answer,
+            Err(_) if upload.as_ref().is_some_and(Upload::is_too_large) => {
+                return Ok(too_large(request_id));
+            }
+            Err(error) => return Err(error),
+        };
+        let answer = match answer.status() {
+            StatusCode::UNAUTHORIZED => {
+                Box::pin(self.again(call, outgoing, upload, answer)).await?
+            }
+            _ => answer,
+        };
+        self.passed_on(answer, request_id, began)
+    }
+
+    async fn prepare(&self, request: &Request<Incoming>) -> Result<ProxyCall, Error> {
+        let asked = asked(request)?;
+        match asked.known(&self.engine) {
+            Some(call) => Ok(call),
+            None => Box::pin(asked.look_up(&self.engine)).await,
+        }
+    }
+
+    /// Sends the call, with the caller's body if there is one.
+    async fn send(
+        &self,
+        call: &ProxyCall,
+        outgoing: &Outgoing,
+        upload: Option<&Upload>,
+    ) -> Result<Response<AnswerBody>, Error> {
+        let body = upload.map_or_else(|| Some(CallBody::none()), Upload::body);
+        let request = outgoing.with(body.unwrap_or_else(CallBody::none));
+        let sent = self.upstreams.call(&call.host.origin, request).await;
+        sent.map_err(|failure| {
+            self.metrics.proxy.failed();
+            fault::of(&failure)
+        })
+    }
+
+    /// The provider refused the token: once more with another, if the body can be sent again. Else the
+    /// provider's refusal is passed on, and the next call has the new token.
+    async fn again(
+        &self,
+        call: ProxyCall,
+        mut outgoing: Outgoing,
+        upload: Option<Upload>,
+        refused: Response<AnswerBody>,
+    ) -> Result<Response<AnswerBody>, Error> {
+        let Some(call) = self.engine.call_again(&call).await? else {
+            return Ok(refused);
+        };
+        if upload.as_ref().is_some_and(|upload| !upload.is_kept()) {
+            return Ok(refused);
+        }
+        drop(refused);
+        outgoing.prove(&call)?;
+        self.metrics.proxy.replayed();
+        let answer = self.send(&call, &outgoing, upload.as_ref()).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.engine.note_refused_again(&call);
+        }
+        Ok(answer)
+    }
+
+    /// A provider's answer as the caller gets it.
+    fn passed_on(
+        &self,
+        mut answer: Response<AnswerBody>,
+        request_id: RequestId,
+        began: UnixMillis,
+    ) -> Result<Response<ServedBody>, Error> {
+        if let Some(error) = fault::of_scopes(answer.status(), answer.headers()) {
+            return Err(error);
+        }
+        let took_ms = u64::try_from(self.engine.now().0.saturating_sub(began.0)).unwrap_or(0);
+        self.metrics.proxy.answered(answer.status(), took_ms);
+        // The caller's connection has a version of its own.
+        *answer.version_mut() = Version::HTTP_11;
+        answer_headers(answer.headers_mut(), request_id, took_ms);
+        Ok(answer.map(ServedBody::Provider))
+    }
+}
+
+fn asked(request: &Request<Incoming>) -> Result<CallRequest<'_>, Error> {
+    let read = CallRequest::read(request.uri(), request.version(), request.headers());
+    read.ok_or_else(|| Error::not_found("Resource not found."))
+}
+
+fn outgoing(head: Parts, uri: Uri, call: &ProxyCall) -> Result<Outgoing, Error> {
+    let mut outgoing = Outgoing {
+        method: head.method,
+        uri,
+        headers: head.headers,
+    };
+    outgoing.prove(call)?;
+    Ok(outgoing)
+}
+
+fn too_large(request_id: RequestId) -> Response<ServedBody> {
+    let message = "The request is larger than is passed on; docs/limits.md has the limit.";
+    refusal_with_status(413, message, request_id).map(ServedBody::from)
+}

@@ -1,0 +1,214 @@
+//! A server, a sandbox provider, and a grant to make calls for.
+
+use crate::site::{Server, Site, text};
+use keyway_core::time::SystemClock;
+use keyway_sandbox::{Control, Sandbox, SandboxConfig};
+use keyway_store::Backend;
+use keyway_vault::SystemEntropy;
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use url::Url;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const CLIENT: &str = "dev-app";
+pub(crate) const OTHER_CLIENT: &str = "staging-app";
+
+pub(crate) struct World {
+    pub(crate) sandbox: Control,
+    pub(crate) server: Server,
+    pub(crate) key: String,
+    pub(crate) app: String,
+    site: Site,
+    secrets: Vec<(String, String)>,
+    _runtime: Runtime,
+}
+
+/// What came back: status, head without the status line, body without its chunks.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    pub(crate) fn error_type(&self) -> String {
+        self.json()["error"]["type"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let size = std::str::from_utf8(&body[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
+        body = &body[end + 2 + size + 2..];
+    }
+}
+
+/// Reads all there is until the server closes.
+pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut raw = Vec::new();
+    // A server that refuses what it is still being sent may reset the connection after its answer.
+    drop(stream.read_to_end(&mut raw));
+    let end = raw.windows(4).position(|four| four == b"\r\n\r\n");
+    let end = end.unwrap_or_else(|| panic!("no head in {}", String::from_utf8_lossy(&raw)));
+    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
+    let (line, head) = head.split_once("\r\n").unwrap_or((&head, ""));
+    let status = line.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = &raw[end + 4..];
+    let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+    Answer {
+        status,
+        head: head.to_owned(),
+        body: if is_chunked { unchunked(body) } else { body.to_vec() },
+    }
+}
+
+impl World {
+    /// A world whose provider's API is the sandbox's.
+    pub(crate) fn new() -> Self {
+        Self::with_api(None, "")
+    }
+
+    /// A world whose provider's API is at `api`, with more lines in the configuration.
+    pub(crate) fn with_api(api: Option<&str>, more: &str) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let config = SandboxConfig::demo(Url::parse(&base).unwrap());
+        let clock = Arc::new(SystemClock);
+        let sandbox = Sandbox::new(config, clock, Arc::new(SystemEntropy)).unwrap();
+        let control = sandbox.control();
+        runtime.spawn(async move { sandbox.serve(listener, std::future::pending()).await });
+        let site = Site::on(Backend::Sqlite).unwrap();
+        let api = api.map_or_else(|| format!("{base}/api"), str::to_owned);
+        let file = site.data_dir().join("keyway.toml");
+        std::fs::write(&file, format!(
+            "{more}\n[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
+             token_endpoint = \"{base}/token\"\nrevocation_endpoint = \"{base}/token/revocation\"\n\
+             userinfo_endpoint = \"{base}/me\"\njwks_uri = \"{base}/jwks\"\napi_base_url = \"{api}\"\n"
+        )).unwrap();
+        let (app, key) = site.app("A");
+        let server = site.serve(&["--config", file.to_str().unwrap()]);
+        let secrets = control
+            .index_of_clients()
+            .into_iter()
+            .filter_map(|client| {
+                use secrecy::ExposeSecret as _;
+                let secret = client.client_secret.as_ref()?.expose_secret().to_owned();
+                Some((client.client_id, secret))
+            })
+            .collect();
+        let world = Self {
+            sandbox: control,
+            server,
+            key,
+            app,
+            site,
+            secrets,
+            _runtime: runtime,
+        };
+        let settings = json!({"client_id": CLIENT, "client_secret": world.secret(CLIENT)});
+        let connector = json!({"provider": "google", "name": "G", "settings": settings, "scope": []});
+        assert_eq!(world.api("POST", "/v3/connectors", &connector).status, 201);
+        world
+    }
+
+    fn secret(&self, client: &str) -> &str {
+        let found = self.secrets.iter().find(|(id, _)| id == client);
+        &found.unwrap().1
+    }
+
+    /// Another application on the same server; its API key.
+    pub(crate) fn other_key(&self) -> String {
+        self.site.app("B").1
+    }
+
+    /// Statements past the program.
+    pub(crate) fn execute(&self, sql: &str) {
+        self.site.execute(sql);
+    }
+
+    /// A second credential of the connector; its id.
+    pub(crate) fn credential(&self) -> String {
+        let data = json!({"client_id": OTHER_CLIENT, "client_secret": self.secret(OTHER_CLIENT)});
+        let credential = json!({"name": "second", "credential_type": "connector", "credential_data": data});
+        let made = self.api("POST", "/v3/connectors/google/creds", &credential);
+        text(&made.json()["data"], "id")
+    }
+
+    /// A grant of `email` through a client, made by custom authentication; its id.
+    pub(crate) fn grant(&self, email: &str, client: &str, credential: Option<&str>) -> String {
+        let scopes = ["openid", "email", "mail.read"];
+        let token = self.sandbox.mint_refresh_token(client, email, &scopes);
+        let mut settings = json!({"refresh_token": token});
+        if let Some(id) = credential {
+            settings["credential_id"] = json!(id);
+        }
+        let made = self.api(
+            "POST",
+            "/v3/connect/custom",
+            &json!({"provider": "google", "settings": settings}),
+        );
+        assert!(made.status < 300, "{made:?}");
+        text(&made.json()["data"], "id")
+    }
+
+    pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        self.call(method, path, "Content-Type: application/json\r\n", body.as_bytes())
+    }
+
+    /// One request of the application's, with these header lines.
+    pub(crate) fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let (address, key) = (&self.server.address, &self.key);
+        let length = match (method, body.len()) {
+            ("GET", 0) => String::new(),
+            (_, length) => format!("Content-Length: {length}\r\n"),
+        };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n{headers}{length}Connection: close\r\n\r\n"
+        );
+        self.raw(&[head.as_bytes(), body].concat())
+    }
+
+    /// Bytes on a connection of their own.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        read_answer(&mut stream)
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.server.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}

@@ -1,0 +1,184 @@
+//! Headers on their way through, in both directions.
+
+use super::{ANSWER_HEADER, UPSTREAM_MS_HEADER};
+use crate::layers::REQUEST_ID_HEADER;
+use bytes::{BufMut as _, BytesMut};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use keyway_core::ids::RequestId;
+use keyway_core::proxy::{Direction, crosses};
+use keyway_engine::Error;
+
+const SCHEME: &str = "Bearer ";
+
+/// Takes out what does not cross in `direction`, and what the message's own `Connection` names.
+fn strip(headers: &mut HeaderMap, direction: Direction) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    let stay: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| !crosses(direction, name.as_str()))
+        .cloned()
+        .collect();
+    for name in stay {
+        headers.remove(name);
+    }
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let names = values.filter_map(|value| value.to_str().ok());
+    names
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect()
+}
+
+/// The protocol a request or an answer wants its connection turned into, if it does.
+fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let wanted = headers.get(UPGRADE)?;
+    let is_meant = named_by_connection(headers).contains(&UPGRADE);
+    is_meant.then(|| wanted.clone())
+}
+
+fn keep_upgrade(headers: &mut HeaderMap, protocol: Option<HeaderValue>) {
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// `Bearer` and a token as a header that no library prints or compresses.
+fn bearer(token: &str) -> Result<HeaderValue, Error> {
+    let mut text = BytesMut::with_capacity(SCHEME.len() + token.len());
+    text.put_slice(SCHEME.as_bytes());
+    text.put_slice(token.as_bytes());
+    let mut value = HeaderValue::from_maybe_shared(text.freeze()).map_err(Error::internal)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A request's headers as the provider gets them: the caller's, less what is not for it, with the
+/// grant's token.
+///
+/// # Errors
+/// If the provider's token cannot stand in a header.
+pub fn call_headers(headers: &mut HeaderMap, token: &str) -> Result<(), Error> {
+    let protocol = upgrade(headers);
+    strip(headers, Direction::ToProvider);
+    keep_upgrade(headers, protocol);
+    headers.insert(AUTHORIZATION, bearer(token)?);
+    Ok(())
+}
+
+/// An answer's headers as the caller gets them: the provider's, less what would speak for Keyway's
+/// origin, with request id, the provider's time, and whose answer it is.
+pub fn answer_headers(headers: &mut HeaderMap, request_id: RequestId, upstream_ms: u64) {
+    let protocol = upgrade(headers);
+    strip(headers, Direction::ToCaller);
+    keep_upgrade(headers, protocol);
+    if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert(REQUEST_ID_HEADER, id);
+    }
+    headers.insert(UPSTREAM_MS_HEADER, HeaderValue::from(upstream_ms));
+    headers.insert(ANSWER_HEADER, HeaderValue::from_static("provider"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn the_provider_gets_the_grants_token_and_nothing_of_the_callers_own() {
+        let mut sent = headers(&[
+            ("host", "keyway"),
+            ("authorization", "Bearer kwk_secret"),
+            ("authorization", "Basic x"),
+            ("cookie", "a=b"),
+            ("connection", "keep-alive, X-Private"),
+            ("x-private", "1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-keyway-upstream-host", "gmail.googleapis.com"),
+            ("te", "trailers"),
+            ("accept", "*/*"),
+        ]);
+        call_headers(&mut sent, "ya29.x").unwrap();
+        assert_eq!(names(&sent), ["accept", "authorization"]);
+        assert_eq!(sent.get_all(AUTHORIZATION).iter().count(), 1);
+        assert_eq!(sent[AUTHORIZATION], "Bearer ya29.x");
+        assert!(sent[AUTHORIZATION].is_sensitive());
+    }
+
+    #[test]
+    fn a_connection_header_that_names_authorization_takes_nothing_of_ours() {
+        let mut sent = headers(&[("connection", "authorization, host, content-length")]);
+        call_headers(&mut sent, "t").unwrap();
+        assert_eq!(sent[AUTHORIZATION], "Bearer t");
+    }
+
+    #[test]
+    fn an_upgrade_crosses_only_where_the_connection_header_means_it() {
+        let mut sent = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        call_headers(&mut sent, "t").unwrap();
+        assert_eq!(sent[UPGRADE], "websocket");
+        assert_eq!(sent[CONNECTION], "upgrade");
+        let mut loose = headers(&[("upgrade", "h2c")]);
+        call_headers(&mut loose, "t").unwrap();
+        assert!(!loose.contains_key(UPGRADE));
+    }
+
+    #[test]
+    fn a_token_that_would_split_the_header_is_our_fault_and_not_sent() {
+        assert!(call_headers(&mut HeaderMap::new(), "a\r\nx: y").is_err());
+    }
+
+    #[test]
+    fn an_answer_sets_no_cookie_and_shares_nothing_with_other_origins() {
+        let mut answer = headers(&[
+            ("content-type", "text/html"),
+            ("set-cookie", "a=b"),
+            ("set-cookie", "c=d"),
+            ("alt-svc", "h3=\":443\""),
+            ("access-control-allow-origin", "*"),
+            ("content-security-policy", "default-src *"),
+            ("x-keyway-answer", "keyway"),
+            ("x-request-id", "theirs"),
+            ("retry-after", "7"),
+        ]);
+        answer_headers(&mut answer, RequestId::from_u128(1), 12);
+        assert_eq!(
+            names(&answer),
+            [
+                "content-security-policy",
+                "content-type",
+                "retry-after",
+                "x-content-type-options",
+                "x-keyway-answer",
+                "x-keyway-upstream-ms",
+                "x-request-id"
+            ]
+        );
+        assert_eq!(answer[ANSWER_HEADER], "provider");
+        assert_eq!(answer[UPSTREAM_MS_HEADER], "12");
+        assert_eq!(answer[CONTENT_SECURITY_POLICY], "sandbox");
+    }
+}

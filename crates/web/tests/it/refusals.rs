@@ -1,0 +1,100 @@
+//! How the wire says no.
+
+use crate::client::{Client, get, post};
+use keyway_core::provider::Provider;
+use keyway_core::scope::Scopes;
+use keyway_engine::connectors::NewConnector;
+use keyway_sandbox::{Fault, Faults};
+use keyway_testkit::{ALICE, DEV, World, captured_logs, on_both_databases};
+use serde_json::{Map, json};
+
+on_both_databases!(
+    an_overloaded_provider_is_504_with_the_provider_s_own_retry_after,
+    a_list_of_providers_of_which_none_can_be_used_offers_all_that_can,
+    a_parameter_given_twice_is_an_invalid_request,
+);
+
+async fn an_overloaded_provider_is_504_with_the_provider_s_own_retry_after(world: &World) {
+    captured_logs();
+    world.app.connector(Provider::Google, DEV).await;
+    let credential = world.app.connector(Provider::Zoom, DEV).await;
+    let client = Client::of(world);
+    let busy = |status| Fault {
+        retry_after_s: Some(17),
+        ..Fault::status(status)
+    };
+    let on_token = |fault| Faults {
+        token: Some(fault),
+        ..Faults::default()
+    };
+    let on_userinfo = |fault| Faults {
+        userinfo: Some(fault),
+        ..Faults::default()
+    };
+    for (provider, faults) in [
+        ("google", on_token(busy(429))),
+        ("google", on_token(busy(503))),
+        ("zoom", on_userinfo(busy(503))),
+    ] {
+        let token = world.app.minted(DEV, ALICE);
+        world.provider.set_faults(faults);
+        let body = json!({"provider": provider, "settings": {"refresh_token": token}});
+        let asked = post("/v3/connect/custom").bearer(world.app.api_key());
+        let answer = client.send(asked.json(body)).await;
+        world.provider.set_faults(Faults::default());
+        assert_eq!(answer.status, 504, "{}", answer.body);
+        assert_eq!(answer.error_type(), "api.provider_error");
+        assert_eq!(answer.header("retry-after"), Some("17"));
+        assert!(!captured_logs().contains(&token));
+    }
+    let log = captured_logs();
+    let id = credential.primary_credential_id.unwrap().to_string();
+    let line = log.lines().find(|line| line.contains(&id)).unwrap();
+    for word in ["WARN", "overloaded", "zoom", "503"] {
+        assert!(line.contains(word), "{line}");
+    }
+}
+
+async fn a_list_of_providers_of_which_none_can_be_used_offers_all_that_can(world: &World) {
+    let app = &world.app;
+    app.connector(Provider::Google, DEV).await;
+    app.connector(Provider::Zoom, DEV).await;
+    let imap = NewConnector {
+        provider: Provider::Imap,
+        name: None,
+        settings: Map::new(),
+        scope: Scopes::none(),
+    };
+    world
+        .engine
+        .create_connector(&app.caller, imap)
+        .await
+        .unwrap();
+    let client = Client::of(world);
+    let auth = |providers: &str| {
+        get(format!(
+            "/v3/connect/auth?client_id={}&redirect_uri={}&response_type=code&provider={providers}",
+            app.id, app.redirect_uri
+        ))
+    };
+    for providers in ["imap,facebook", "facebook,myspace", "yahoo,imap"] {
+        let page = client.send(auth(providers)).await;
+        assert_eq!(page.status, 200, "{providers}: {}", page.body);
+        assert!(page.body.contains("Google") && page.body.contains("Zoom"));
+    }
+    for provider in ["imap", "facebook"] {
+        let back = client.send(auth(provider)).await;
+        let location = back.header("location").unwrap();
+        assert!(location.contains("error=invalid_request"), "{location}");
+    }
+}
+
+async fn a_parameter_given_twice_is_an_invalid_request(world: &World) {
+    let client = Client::of(world);
+    let form = "grant_type=authorization_code&client_id=a&code=b&code=c";
+    let answer = client.send(post("/v3/connect/token").form(form)).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error"], "invalid_request");
+    let words = &answer.json()["error_description"];
+    assert_eq!(words, "code must not be given twice");
+}
