@@ -25,7 +25,10 @@ pub(crate) async fn seed(subject: &Subject, count: usize) -> Result<Vec<String>>
                 let answer = client.send(&request).await?;
                 let answer = answer.json()?;
                 let id = answer.pointer("/data/id").and_then(Value::as_str);
-                ids.push(id.with_context(|| format!("no grant: {answer}"))?.to_owned());
+                ids.push(
+                    id.with_context(|| format!("no grant: {answer}"))?
+                        .to_owned(),
+                );
             }
             Ok::<_, anyhow::Error>(ids)
         });
@@ -62,7 +65,12 @@ pub(crate) async fn send_each(
 ) -> Result<()> {
     let mut callers = JoinSet::new();
     for caller in 0..clients {
-        let share: Vec<_> = requests.iter().skip(caller).step_by(clients).cloned().collect();
+        let share: Vec<_> = requests
+            .iter()
+            .skip(caller)
+            .step_by(clients)
+            .cloned()
+            .collect();
         callers.spawn(async move {
             let mut client = Client::connect(address).await?;
             for request in share {

@@ -57,7 +57,9 @@ fn options(mut args: impl Iterator<Item = String>, usual_clients: usize) -> Resu
             "--clients" => options.clients = value.parse()?,
             "--grants" => options.grants = value.parse()?,
             "--threads" => options.threads = value.parse()?,
-            other => bail!("unknown option {other}; known: --keyway --rounds --seconds --clients --grants --threads"),
+            other => bail!(
+                "unknown option {other}; known: --keyway --rounds --seconds --clients --grants --threads"
+            ),
         }
     }
     Ok(options)

@@ -58,7 +58,10 @@ impl Process {
             .collect();
         let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
         // Fields 14 and 15 of proc(5), counted from after the command; a tick is 10 ms on Linux.
-        Ok((ticks(11).unwrap_or(0) * 10_000, ticks(12).unwrap_or(0) * 10_000))
+        Ok((
+            ticks(11).unwrap_or(0) * 10_000,
+            ticks(12).unwrap_or(0) * 10_000,
+        ))
     }
 
     /// Resident memory, in KiB.

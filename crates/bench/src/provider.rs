@@ -114,7 +114,8 @@ fn refreshed(keys: &Keys, token: &str) -> Value {
 
 /// The code is `<email>.<nonce>`; any other exchange is refused as an unknown code.
 fn tokens(keys: &Keys, form: &[u8]) -> Value {
-    if let Some((_, token)) = form_urlencoded::parse(form).find(|(name, _)| name == "refresh_token") {
+    if let Some((_, token)) = form_urlencoded::parse(form).find(|(name, _)| name == "refresh_token")
+    {
         return refreshed(keys, &token);
     }
     let code = form_urlencoded::parse(form)

@@ -30,8 +30,16 @@ struct Series {
     rounds: Vec<(Measured, Measured)>,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a few seconds of microseconds fit")]
-fn measure(script: &Script, address: SocketAddr, process: &Process, plan: &Options) -> Result<Measured> {
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a few seconds of microseconds fit"
+)]
+fn measure(
+    script: &Script,
+    address: SocketAddr,
+    process: &Process,
+    plan: &Options,
+) -> Result<Measured> {
     let (user, system) = process.cpu_split_us()?;
     let run = script.run(address, plan.seconds, plan.clients)?;
     let (user_after, system_after) = process.cpu_split_us()?;
@@ -43,7 +51,13 @@ fn measure(script: &Script, address: SocketAddr, process: &Process, plan: &Optio
 }
 
 impl Series {
-    fn round(&mut self, number: usize, subject: &Subject, nginx: &Nginx, plan: &Options) -> Result<()> {
+    fn round(
+        &mut self,
+        number: usize,
+        subject: &Subject,
+        nginx: &Nginx,
+        plan: &Options,
+    ) -> Result<()> {
         let ours = || measure(&self.script, subject.address, &subject.process, plan);
         let theirs = || measure(&self.script, nginx.front, &nginx.front_process, plan);
         // Whoever comes first may find a quieter or a warmer machine.
@@ -61,7 +75,18 @@ impl Series {
     fn print(&self) {
         println!(
             "\n{}\n{:<8}{:>10}{:>10}{:>8}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>8}",
-            self.name, "round", "keyway/s", "nginx/s", "ratio", "p50 us", "p99 us", "nginx", "nginx", "cpu us", "nginx", "ratio"
+            self.name,
+            "round",
+            "keyway/s",
+            "nginx/s",
+            "ratio",
+            "p50 us",
+            "p99 us",
+            "nginx",
+            "nginx",
+            "cpu us",
+            "nginx",
+            "ratio"
         );
         for (number, (ours, theirs)) in self.rounds.iter().enumerate() {
             println!(
@@ -80,7 +105,11 @@ impl Series {
             );
         }
         let ratio = |of: fn(&Measured) -> f64| {
-            median(self.rounds.iter().map(|(ours, theirs)| of(ours) / of(theirs)))
+            median(
+                self.rounds
+                    .iter()
+                    .map(|(ours, theirs)| of(ours) / of(theirs)),
+            )
         };
         println!(
             "medians of the rounds' ratios: requests/s {:.2}, p50 {:.2}, p99 {:.2}, cpu a request {:.2} (user {:.2})",
@@ -102,14 +131,21 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         threads: Some(plan.threads),
     };
     let subject = subject::start_with(&plan.keyway, &provider, &wanted).await?;
-    println!("{}; keyway with {} serving thread(s)", report::machine(), plan.threads);
+    println!(
+        "{}; keyway with {} serving thread(s)",
+        report::machine(),
+        plan.threads
+    );
     report::start_up(&subject);
     let ids = grants::seed(&subject, plan.grants).await?;
     println!("grants: {}", ids.len());
     // Every grant once: what they were seeded with has expired, so each is refreshed here.
     grants::call_each(&subject, &ids, plan.clients, nginx::SMALL).await?;
     let mut all = Vec::new();
-    for (name, file) in [("205-byte answers", nginx::SMALL), ("64 KiB answers", nginx::LARGE)] {
+    for (name, file) in [
+        ("205-byte answers", nginx::SMALL),
+        ("64 KiB answers", nginx::LARGE),
+    ] {
         all.push(Series {
             name,
             script: Script::new(&subject.api_key, &ids, file)?,

@@ -25,7 +25,8 @@ async fn direct(provider: &Provider, plan: &Options) -> Result<f64> {
         "POST /token HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let requests = vec![Arc::new(request.into_bytes()); plan.grants];
+    let request = Arc::new(request.into_bytes());
+    let requests: Vec<_> = (0..plan.grants).map(|_| Arc::clone(&request)).collect();
     let began = Instant::now();
     grants::send_each(provider.address, &requests, plan.clients).await?;
     Ok(rate(plan.grants, began))
@@ -38,9 +39,16 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         threads: Some(plan.threads),
     };
     let subject = subject::start_with(&plan.keyway, &provider, &wanted).await?;
-    println!("{}; keyway with {} serving thread(s)", report::machine(), plan.threads);
+    println!(
+        "{}; keyway with {} serving thread(s)",
+        report::machine(),
+        plan.threads
+    );
     let ids = grants::seed(&subject, plan.grants).await?;
-    println!("{:<8}{:>14}{:>14}{:>14}{:>8}", "round", "refreshes", "keyway/s", "endpoint/s", "ratio");
+    println!(
+        "{:<8}{:>14}{:>14}{:>14}{:>8}",
+        "round", "refreshes", "keyway/s", "endpoint/s", "ratio"
+    );
     let mut rates = Vec::new();
     for round in 1..=plan.rounds {
         let endpoint = direct(&provider, plan).await?;
@@ -50,7 +58,10 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         grants::call_each(&subject, &ids, plan.clients, "me.json").await?;
         let ours = rate(ids.len(), began);
         let refreshes = provider.refreshes() - before;
-        println!("{round:<8}{refreshes:>14}{ours:>14.0}{endpoint:>14.0}{:>8.2}", ours / endpoint);
+        println!(
+            "{round:<8}{refreshes:>14}{ours:>14.0}{endpoint:>14.0}{:>8.2}",
+            ours / endpoint
+        );
         if refreshes != u64::try_from(ids.len())? {
             bail!("{refreshes} refreshes for {} grants", ids.len());
         }

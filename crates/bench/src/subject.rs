@@ -45,9 +45,9 @@ pub(crate) struct Wanted {
 
 fn config(provider: &Provider, wanted: &Wanted) -> String {
     let base = format!("http://{}", provider.address);
-    let threads = wanted
-        .threads
-        .map_or_else(String::new, |threads| format!("[server]\nthreads = {threads}\n"));
+    let threads = wanted.threads.map_or_else(String::new, |threads| {
+        format!("[server]\nthreads = {threads}\n")
+    });
     let api = &wanted.api;
     format!(
         "{threads}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\

@@ -53,7 +53,12 @@ impl Script {
     /// Runs it against `address` for so many seconds.
     pub(crate) fn run(&self, address: SocketAddr, seconds: u64, clients: usize) -> Result<Run> {
         let output = Command::new("wrk")
-            .args(["-t1", &format!("-c{clients}"), &format!("-d{seconds}s"), "-s"])
+            .args([
+                "-t1",
+                &format!("-c{clients}"),
+                &format!("-d{seconds}s"),
+                "-s",
+            ])
             .arg(&self.path)
             .arg(format!("http://{address}"))
             .output()

@@ -364,7 +364,11 @@ mod tests {
         assert!(large.bytes() >= plain + 16_000);
         let before = large.bytes();
         drop(large.rendered.set(Bytes::from(vec![0; 9_000])));
-        assert_eq!(large.bytes(), before, "a weight must not change in the cache");
+        assert_eq!(
+            large.bytes(),
+            before,
+            "a weight must not change in the cache"
+        );
     }
 
     #[test]

@@ -106,7 +106,10 @@ fn require(map: &Map<String, Value>, name: &str) -> Result<(), Error> {
 
 /// Members of a Google key file as one client's change of case spells them, and as they are.
 const MANGLED: [(&str, &str); 2] = [
-    ("auth_provider_x_509_cert_url", "auth_provider_x509_cert_url"),
+    (
+        "auth_provider_x_509_cert_url",
+        "auth_provider_x509_cert_url",
+    ),
     ("client_x_509_cert_url", "client_x509_cert_url"),
 ];
 
@@ -131,7 +134,8 @@ fn require_pem(data: &Map<String, Value>) -> Result<(), Error> {
     if label.is_some_and(|label| label.ends_with("PRIVATE KEY")) {
         return Ok(());
     }
-    let what = "must be a private key in PEM: -----BEGIN PRIVATE KEY----- and so on, as in the key file";
+    let what =
+        "must be a private key in PEM: -----BEGIN PRIVATE KEY----- and so on, as in the key file";
     Err(Error::field("credential_data.private_key", what))
 }
 
@@ -319,7 +323,11 @@ mod tests {
     fn a_private_key_that_is_none_is_refused_by_name() {
         let check = |key: &str| {
             let data = json!({"private_key_id": "1", "private_key": key, "client_email": "a@b.c"});
-            check(Provider::Google, CredentialType::ServiceAccount, &map(&data))
+            check(
+                Provider::Google,
+                CredentialType::ServiceAccount,
+                &map(&data),
+            )
         };
         for good in [
             "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n",

@@ -407,10 +407,8 @@ impl Engine {
                 {
                     return Err(changed_meanwhile());
                 }
-                if s.credential_is_borrowed(connector.application_id, id)
-                    .await?
-                {
-                    return Err(is_borrowed());
+                if let Some(by) = s.credential_borrower(connector.application_id, id).await? {
+                    return Err(is_borrowed(&by.name));
                 }
                 if !s
                     .delete_credential(connector.application_id, id, now)
@@ -444,10 +442,12 @@ async fn hold_ground(s: &mut Session<'_>, credential: &Credential) -> Result<(),
     }
 }
 
-fn is_borrowed() -> Error {
+fn is_borrowed(by: &str) -> Error {
     Error::new(
         ErrorKind::InvalidRequest,
-        "Another credential of this connector uses this one's client; give it client settings of its own, or delete it first.",
+        format!(
+            "The credential '{by}' uses this one's client; give it client settings of its own, or delete it first."
+        ),
     )
 }
 

@@ -12,10 +12,15 @@ use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::Client;
 use keyway_core::page::LIMIT_MAX;
 use keyway_core::time::UnixMillis;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Applications remembered.
-const APPLICATIONS_MAX: usize = 1_000;
+/// Room for applications, in bytes; about 2,000 with a handful of redirect URIs.
+const APPLICATIONS_BYTES: u64 = 8 * 1024 * 1024;
+/// Applications the table is laid out for.
+const APPLICATIONS_EXPECTED: usize = 1_000;
+/// What an application or a part of it takes beside its texts, in bytes.
+const PART_BYTES: usize = 500;
 /// Credentials remembered, with their client secrets.
 const CREDENTIALS_MAX: usize = 5_000;
 /// A client secret stays open in memory this long at most, in milliseconds.
@@ -36,16 +41,51 @@ pub(crate) struct KnownCredential {
     opened_at: UnixMillis,
 }
 
+impl KnownApplication {
+    fn bytes(&self) -> u64 {
+        let json = |map: &Map<String, Value>| {
+            serde_json::to_string(map).map_or(usize::MAX / 1024, |text| 4 * text.len())
+        };
+        let uris = self
+            .redirect_uris
+            .iter()
+            .map(|uri| PART_BYTES + uri.url.len() + json(&uri.settings));
+        let scopes = |c: &Connector| c.scope.iter().map(|s| s.len() + 24).sum::<usize>();
+        let connectors = self
+            .connectors
+            .iter()
+            .map(|c| PART_BYTES + scopes(c) + json(&c.settings));
+        let parts = uris.chain(connectors).fold(0_usize, usize::saturating_add);
+        let all = PART_BYTES
+            .saturating_add(json(&self.application.profile))
+            .saturating_add(parts);
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl quick_cache::Weighter<ApplicationId, Arc<KnownApplication>> for ByBytes {
+    fn weight(&self, _: &ApplicationId, known: &Arc<KnownApplication>) -> u64 {
+        known.bytes()
+    }
+}
+
 /// The tables.
 pub(crate) struct KnownThings {
-    applications: quick_cache::sync::Cache<ApplicationId, Arc<KnownApplication>>,
+    applications: quick_cache::sync::Cache<ApplicationId, Arc<KnownApplication>, ByBytes>,
     credentials: quick_cache::sync::Cache<CredentialId, Arc<KnownCredential>>,
 }
 
 impl KnownThings {
     pub(crate) fn new() -> Self {
         Self {
-            applications: quick_cache::sync::Cache::new(APPLICATIONS_MAX),
+            applications: quick_cache::sync::Cache::with_weighter(
+                APPLICATIONS_EXPECTED,
+                APPLICATIONS_BYTES,
+                ByBytes,
+            ),
             credentials: quick_cache::sync::Cache::new(CREDENTIALS_MAX),
         }
     }

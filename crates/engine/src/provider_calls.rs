@@ -358,7 +358,10 @@ mod tests {
         assert!(!told.message().contains("10.1.2.3"), "{told}");
         // The words that sign-ins pass on say no more.
         let words = SignatureError::Unreachable(cause).to_string();
-        assert!(words.contains("keys.example") && !words.contains("10.1.2.3"), "{words}");
+        assert!(
+            words.contains("keys.example") && !words.contains("10.1.2.3"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -99,11 +99,7 @@ impl Server {
             metrics,
         );
         let address = listeners.address;
-        let workers = Workers::start(
-            listeners.sockets,
-            &lane,
-            config.max_connections.value,
-        )?;
+        let workers = Workers::start(listeners.sockets, &lane, config.max_connections.value)?;
         log_start(&config, address);
         Ok(Self {
             address,

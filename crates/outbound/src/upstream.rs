@@ -181,7 +181,8 @@ impl Upstreams {
         loop {
             let (mut sender, is_kept) = match self.pool.take(origin) {
                 Some(sender) => (sender, true),
-                None => (self.open(origin).await?, false),
+                // Boxed: a call on a kept connection need not carry the room for making one.
+                None => (Box::pin(self.open(origin)).await?, false),
             };
             // A kept connection may have been closed meanwhile: then the request is still whole.
             if !sender.is_ready() && sender.ready().await.is_err() && is_kept {

@@ -78,7 +78,10 @@ fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     )?;
     statement::batch(
         &connection,
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
+        // A checkpoint copies every page changed since the last one, however often it changed: 16 MiB of
+        // log between two copy the busy pages once instead of four times.
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA wal_autocheckpoint = 4000",
     )?;
     Ok(connection)
 }

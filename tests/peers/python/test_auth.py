@@ -2,7 +2,6 @@
 
 from urllib.parse import parse_qs, urlparse
 
-
 from rejections import rejects_api, rejects_oauth
 
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"

@@ -116,11 +116,7 @@ impl Engine {
     /// A token that is still valid is served whatever happened (rule 11).
     pub(super) fn still_valid(&self, set: &TokenSet, no: NoToken) -> Outcome {
         let left = set.access_expires_at.is_some_and(|end| end > self.now());
-        if left {
-            self.opened(set)
-        } else {
-            Err(no)
-        }
+        if left { self.opened(set) } else { Err(no) }
     }
 
     async fn call(
@@ -235,9 +231,7 @@ impl Engine {
             Box::pin(async move { s.current_token_set(application_id, grant_id).await })
         });
         match job.await? {
-            Some(set) if is_good(set.access_expires_at, self.now(), grant_id) => {
-                self.opened(&set)
-            }
+            Some(set) if is_good(set.access_expires_at, self.now(), grant_id) => self.opened(&set),
             Some(_) => Err(slow()),
             None => Err(ended().into()),
         }

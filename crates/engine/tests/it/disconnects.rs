@@ -1,8 +1,8 @@
 //! Work that has begun is finished, whatever becomes of whoever asked for it.
 
-use keyway_core::time::UnixMillis;
 use keyway_core::ids::TokenSetId;
 use keyway_core::provider::Provider::Google;
+use keyway_core::time::UnixMillis;
 use keyway_core::token_set::consent_key;
 use keyway_sandbox::{Fault, Faults, Rotation};
 use keyway_testkit::{ALICE, DEV, SignIn, World, eventually, on_both_databases};
@@ -78,9 +78,9 @@ async fn a_callback_is_finished_though_the_browser_has_gone(world: &World) {
     let consent = consent_key(Google, None, Some(DEV), Some(&subject)).unwrap();
     eventually("the tokens wait for the exchange", async || {
         let (consent, nobody) = (consent.clone(), TokenSetId::from_u128(0));
-        let job = world
-            .store
-            .read(move |s| Box::pin(async move { s.live_consents(&consent, nobody, UnixMillis(0)).await }));
+        let job = world.store.read(move |s| {
+            Box::pin(async move { s.live_consents(&consent, nobody, UnixMillis(0)).await })
+        });
         job.await.unwrap() == 1
     })
     .await;

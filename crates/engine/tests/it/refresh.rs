@@ -4,7 +4,9 @@ use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::provider::Provider::Google;
 use keyway_engine::grants::GrantPatch;
 use keyway_sandbox::{Fault, Faults, Lie, Rotation};
-use keyway_testkit::{ALICE, DEV, PROD, SignIn, World, WorldOptions, eventually, on_both_databases};
+use keyway_testkit::{
+    ALICE, DEV, PROD, SignIn, World, WorldOptions, eventually, on_both_databases,
+};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 
@@ -12,7 +14,10 @@ use std::sync::Arc;
 const LIFETIME_SECS: i64 = 3600;
 
 fn token_faults(fault: Fault) -> Faults {
-    Faults { token: Some(fault), ..Faults::default() }
+    Faults {
+        token: Some(fault),
+        ..Faults::default()
+    }
 }
 
 fn refreshes(world: &World) -> u64 {
@@ -49,14 +54,22 @@ async fn rule_05_many_callers_of_an_expired_grant_cause_one_refresh(world: &Worl
     let other = world.second_engine().await;
     world.provider.set_faults(token_faults(Fault::delay(150)));
     let callers = (0..24).map(|n| {
-        let engine = if n % 2 == 0 { world.engine.clone() } else { other.clone() };
+        let engine = if n % 2 == 0 {
+            world.engine.clone()
+        } else {
+            other.clone()
+        };
         let grant = grant.clone();
         async move { engine.fresh_token(&grant).await.unwrap() }
     });
     let tokens = futures_util::future::join_all(callers).await;
     assert_eq!(refreshes(world), 1);
     let first = tokens[0].access_token.expose_secret();
-    assert!(tokens.iter().all(|token| token.access_token.expose_secret() == first));
+    assert!(
+        tokens
+            .iter()
+            .all(|token| token.access_token.expose_secret() == first)
+    );
     assert!(world.provider.is_alive(first));
     assert_eq!(world.provider.counters().overlapping_refreshes, 0);
 }
@@ -93,20 +106,29 @@ async fn rule_11_a_valid_token_is_served_while_the_provider_is_down(world: &Worl
         assert_eq!(served(world, &grant).await, stored);
     }
     eventually("the refresh was tried", async || refreshes(world) > 0).await;
-    eventually("and has failed", async || world.engine.refreshes_under_way() == 0).await;
+    eventually("and has failed", async || {
+        world.engine.refreshes_under_way() == 0
+    })
+    .await;
     assert_eq!(served(world, &grant).await, stored);
     assert_eq!(world.app.grant(grant.id).await.status, GrantStatus::Valid);
     // Mended: a use after the pause renews it, with nobody waiting.
     world.provider.set_faults(Faults::default());
     world.pass_secs(10);
-    eventually("it is renewed", async || served(world, &grant).await != stored).await;
+    eventually("it is renewed", async || {
+        served(world, &grant).await != stored
+    })
+    .await;
 }
 
 async fn rule_11_an_expired_token_is_not_served_and_the_wait_is_told(world: &World) {
     let grant = expired(world).await;
     world.provider.set_faults(token_faults(Fault::status(503)));
     let refused = world.engine.fresh_token(&grant).await.unwrap_err();
-    assert_eq!(refused.kind(), keyway_engine::ErrorKind::ProviderUnavailable);
+    assert_eq!(
+        refused.kind(),
+        keyway_engine::ErrorKind::ProviderUnavailable
+    );
     assert!(refused.retry_after_secs().is_some());
     // Nobody hammers: until the pause is over, the provider is left alone.
     let asked = refreshes(world);
@@ -123,7 +145,9 @@ async fn rule_04_a_reauthentication_during_a_refresh_wins(world: &World) {
     let app = &world.app;
     let grant = expired(world).await;
     let production = app.credential(Google, "production", PROD).await;
-    world.provider.set_faults(token_faults(Fault::delay(300).for_grant_type("refresh_token")));
+    world.provider.set_faults(token_faults(
+        Fault::delay(300).for_grant_type("refresh_token"),
+    ));
     let (engine, refreshed) = (world.engine.clone(), grant.clone());
     let refresh = async move { engine.fresh_token(&refreshed).await };
     let moved = async {
@@ -134,7 +158,10 @@ async fn rule_04_a_reauthentication_during_a_refresh_wins(world: &World) {
     assert_eq!(moved.id, grant.id);
     let current = world.tokens(&moved).await;
     assert_eq!(current.set.credential_id, production.id);
-    assert_eq!(world.recorder.client_of(&current.access_token).as_deref(), Some(PROD));
+    assert_eq!(
+        world.recorder.client_of(&current.access_token).as_deref(),
+        Some(PROD)
+    );
     assert_eq!(served(world, &grant).await, current.access_token);
 }
 
@@ -146,12 +173,22 @@ async fn a_patch_during_a_refresh_is_not_lost(world: &World) {
     let refresh = async move { engine.fresh_token(&refreshed).await.unwrap() };
     let patch = async {
         eventually("the refresh is under way", async || refreshes(world) > 0).await;
-        let patch = GrantPatch { external_id: Some(Some("ext".into())), ..GrantPatch::default() };
+        let patch = GrantPatch {
+            external_id: Some(Some("ext".into())),
+            ..GrantPatch::default()
+        };
         let locator = keyway_core::grant::GrantLocator::Id(grant.id);
-        world.engine.update_grant(&app.caller, locator, patch).await.unwrap()
+        world
+            .engine
+            .update_grant(&app.caller, locator, patch)
+            .await
+            .unwrap()
     };
     futures_util::future::join(refresh, patch).await;
-    assert_eq!(app.grant(grant.id).await.external_id.as_deref(), Some("ext"));
+    assert_eq!(
+        app.grant(grant.id).await.external_id.as_deref(),
+        Some("ext")
+    );
 }
 
 async fn a_refresh_is_finished_though_its_caller_has_hung_up(world: &World) {
@@ -191,7 +228,9 @@ async fn odd_answers_to_a_refresh_are_made_plausible(world: &World) {
 async fn an_answer_without_a_refresh_token_keeps_the_old_one(world: &World) {
     let grant = expired(world).await;
     let before = world.tokens(&grant).await.refresh_token;
-    world.provider.set_faults(token_faults(Fault::lie(Lie::MissingRefreshToken)));
+    world
+        .provider
+        .set_faults(token_faults(Fault::lie(Lie::MissingRefreshToken)));
     served(world, &grant).await;
     assert_eq!(world.tokens(&grant).await.refresh_token, before);
 }

@@ -9,7 +9,10 @@ use keyway_sandbox::{Fault, Faults, When};
 use keyway_testkit::{ALICE, BOB, DEV, SignIn, World, eventually, on_both_databases};
 
 fn token_faults(fault: Fault) -> Faults {
-    Faults { token: Some(fault), ..Faults::default() }
+    Faults {
+        token: Some(fault),
+        ..Faults::default()
+    }
 }
 
 fn refreshes(world: &World) -> u64 {
@@ -30,7 +33,11 @@ async fn refused_with(world: &World, grant: &Grant, fault: Fault) -> ErrorKind {
 
 async fn health(world: &World, grant: &Grant) -> HealthStatus {
     let (app, id) = (&world.app, grant.credential_id.unwrap());
-    let report = world.engine.credential_health(&app.caller, Google, id).await.unwrap();
+    let report = world
+        .engine
+        .credential_health(&app.caller, Google, id)
+        .await
+        .unwrap();
     report.health.status
 }
 
@@ -42,7 +49,10 @@ async fn rule_06_a_users_fault_ends_the_grant_with_its_cause(world: &World) {
     let ended = world.app.grant(grant.id).await;
     assert_eq!((ended.id, ended.status), (grant.id, GrantStatus::Invalid));
     let changes = world.changes_since(seq).await;
-    let expired: Vec<_> = changes.iter().filter(|c| c.action == Action::Expired).collect();
+    let expired: Vec<_> = changes
+        .iter()
+        .filter(|c| c.action == Action::Expired)
+        .collect();
     assert_eq!(expired.len(), 1);
     assert_eq!(expired[0].detail["cause"], "user");
     assert_eq!(health(world, &grant).await, HealthStatus::Healthy);
@@ -59,10 +69,18 @@ async fn rule_06_a_users_fault_ends_the_grant_with_its_cause(world: &World) {
 async fn rule_06_an_administrators_refusal_ends_the_grant_too(world: &World) {
     let grant = expired(world).await;
     let seq = world.latest_seq().await;
-    refused_with(world, &grant, Fault::error("admin_policy_enforced", "restricted")).await;
+    refused_with(
+        world,
+        &grant,
+        Fault::error("admin_policy_enforced", "restricted"),
+    )
+    .await;
     assert_eq!(world.app.grant(grant.id).await.status, GrantStatus::Invalid);
     let changes = world.changes_since(seq).await;
-    let cause = changes.iter().find(|c| c.action == Action::Expired).unwrap();
+    let cause = changes
+        .iter()
+        .find(|c| c.action == Action::Expired)
+        .unwrap();
     assert_eq!(cause.detail["cause"], "tenant_admin");
 }
 
@@ -70,7 +88,12 @@ async fn rule_06_a_broken_credential_is_shown_on_it_and_its_grants_come_back(wor
     let grant = expired(world).await;
     let other = world.app.connect(&SignIn::of(BOB)).await;
     world.pass_secs(3601);
-    let kind = refused_with(world, &grant, Fault::error("invalid_client", "secret expired")).await;
+    let kind = refused_with(
+        world,
+        &grant,
+        Fault::error("invalid_client", "secret expired"),
+    )
+    .await;
     assert_eq!(kind, ErrorKind::CredentialFailing);
     assert_eq!(health(world, &grant).await, HealthStatus::Failing);
     for grant in [&grant, &other] {
@@ -94,7 +117,10 @@ async fn rule_06_a_retry_after_is_honoured(world: &World) {
     let grant = expired(world).await;
     let mut overloaded = Fault::status(429);
     overloaded.retry_after_s = Some(120);
-    assert_eq!(refused_with(world, &grant, overloaded).await, ErrorKind::ProviderUnavailable);
+    assert_eq!(
+        refused_with(world, &grant, overloaded).await,
+        ErrorKind::ProviderUnavailable
+    );
     world.provider.set_faults(Faults::default());
     let asked = refreshes(world);
     world.pass_secs(119);
@@ -124,14 +150,21 @@ async fn rule_06_what_makes_no_sense_ends_nothing(world: &World) {
 
 async fn rule_06_unauthorized_client_on_the_only_grant_is_that_grants(world: &World) {
     let grant = expired(world).await;
-    refused_with(world, &grant, Fault::error("unauthorized_client", "Unauthorized")).await;
+    refused_with(
+        world,
+        &grant,
+        Fault::error("unauthorized_client", "Unauthorized"),
+    )
+    .await;
     assert_eq!(world.app.grant(grant.id).await.status, GrantStatus::Invalid);
     assert_eq!(health(world, &grant).await, HealthStatus::Healthy);
 }
 
 async fn rule_05_an_answer_that_was_lost_is_recorded_as_a_cause_of_its_own(world: &World) {
     let grant = expired(world).await;
-    world.provider.set_faults(token_faults(Fault::drop_connection(When::After)));
+    world
+        .provider
+        .set_faults(token_faults(Fault::drop_connection(When::After)));
     assert!(world.engine.fresh_token(&grant).await.is_err());
     let (application_id, id) = (grant.application_id, grant.id);
     eventually("the cause is recorded", async || {

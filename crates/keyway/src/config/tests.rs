@@ -200,18 +200,36 @@ fn rule_07_errors_on_the_file_and_the_database_show_no_secret() {
     let error = load_file(broken, &[]).map(|_| ()).unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     for (value, field) in [
-        ("client_secret = 8812345", "client_secret: expected a string"),
-        ("client_secret = ['8812345']", "client_secret: expected a string"),
-        ("client_secret = { a = '8812345' }", "client_secret: expected a string"),
+        (
+            "client_secret = 8812345",
+            "client_secret: expected a string",
+        ),
+        (
+            "client_secret = ['8812345']",
+            "client_secret: expected a string",
+        ),
+        (
+            "client_secret = { a = '8812345' }",
+            "client_secret: expected a string",
+        ),
         ("client_secret = 881234588123458812345", "client_secret"),
-        ("client_id = 'x'\nscopes = '8812345'", "scopes: expected a sequence"),
+        (
+            "client_id = 'x'\nscopes = '8812345'",
+            "scopes: expected a sequence",
+        ),
     ] {
         let text = format!("[shared_apps.google]\n{value}");
         let error = load_file(&text, &[]).map(|_| ()).unwrap_err();
         let words = format!("{error:?}");
         assert!(!words.contains("8812345"), "{words}");
-        assert!(words.contains(&format!("shared_apps.google.{field}")), "{words}");
-        assert!(words.contains(&format!("line {}", text.lines().count())), "{words}");
+        assert!(
+            words.contains(&format!("shared_apps.google.{field}")),
+            "{words}"
+        );
+        assert!(
+            words.contains(&format!("line {}", text.lines().count())),
+            "{words}"
+        );
     }
     let url = [("KEYWAY_DATABASE", "postgres://u:hunter2@h:port/d")];
     let error = load(&SettingFlags::default(), &url)

@@ -1,7 +1,7 @@
 //! One request on its way: counted, limited, and handed to whoever answers it.
 
-use super::limiter::Limiter;
 use super::body::ServedBody;
+use super::limiter::Limiter;
 use super::metrics::Metrics;
 use super::proxy::{self, Proxy};
 use axum::Router;
@@ -57,19 +57,26 @@ impl Lane {
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Response<ServedBody> {
-        let response = match self.over_limit(request.headers()).await {
+        // What is boxed keeps the future of a call small; it is moved with every request.
+        let over_limit = match self.limiter {
+            Some(_) => Box::pin(self.over_limit(request.headers())).await,
+            None => None,
+        };
+        let response = match over_limit {
             Some(refusal) => refusal.map(ServedBody::from),
             None if proxy::is_call(request.uri()) => self.proxy.answer(request).await,
-            None => self.own(peer, request).await.map(ServedBody::from),
+            None => match self.remembered(&request) {
+                Some(answer) => answer.map(ServedBody::from),
+                None => Box::pin(self.own(peer, request))
+                    .await
+                    .map(ServedBody::from),
+            },
         };
         self.metrics.count(response.status());
         response
     }
 
     async fn own(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
-        if let Some(answer) = self.remembered(&request) {
-            return answer;
-        }
         request.extensions_mut().insert(PeerAddr(peer));
         self.ordinary(request).await
     }

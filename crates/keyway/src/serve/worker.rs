@@ -52,7 +52,11 @@ impl Workers {
         let threads = sockets.into_iter().map(|socket| {
             let worker = Worker {
                 socket,
-                acceptor: Acceptor::new(Arc::new(lane.for_another_thread()), connections.clone(), stop.clone()),
+                acceptor: Acceptor::new(
+                    Arc::new(lane.for_another_thread()),
+                    connections.clone(),
+                    stop.clone(),
+                ),
                 end: end.clone(),
                 busy: busy.clone(),
                 ended: ended.clone().drop_guard(),

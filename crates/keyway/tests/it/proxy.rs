@@ -41,7 +41,13 @@ fn method_path_query_headers_and_body_arrive_untouched() {
     assert_eq!(got["x-own"], json!(["1"]));
     assert_eq!(got["accept"], json!(["text/x"]));
     assert_eq!(got["authorization"], json!(["dev-app ann@example.com"]));
-    for gone in ["cookie", "x-forwarded-for", "x-secret", "x-keyway-test", "connection"] {
+    for gone in [
+        "cookie",
+        "x-forwarded-for",
+        "x-secret",
+        "x-keyway-test",
+        "connection",
+    ] {
         assert!(got.get(gone).is_none(), "{gone} in {got}");
     }
     assert_eq!(answer.header("x-keyway-answer"), Some("provider"));
@@ -55,11 +61,17 @@ fn method_path_query_headers_and_body_arrive_untouched() {
 fn every_method_and_every_locator_works_and_me_is_the_tokens_grant() {
     let world = World::new();
     let id = world.grant("ann@example.com", CLIENT, None);
-    for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+    for method in [
+        "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND",
+    ] {
         let answer = world.call(method, &format!("/v3/grants/{id}/proxy/echo"), "", b"");
         assert_eq!(answer.json()["method"], method);
     }
-    for locator in ["ann@example.com", "email:ANN%40example.com", &format!("grant:{id}")] {
+    for locator in [
+        "ann@example.com",
+        "email:ANN%40example.com",
+        &format!("grant:{id}"),
+    ] {
         let path = format!("/v3/grants/{locator}/proxy/echo");
         assert_eq!(world.call("GET", &path, "", b"").status, 200, "{locator}");
     }
@@ -81,7 +93,10 @@ fn rule_01_each_grant_is_called_with_the_token_of_its_own_credential() {
         ] {
             let path = format!("/v3/grants/{id}/proxy/echo");
             let echo = world.call("GET", &path, "", b"").json();
-            assert_eq!((&echo["client_id"], &echo["user"]), (&json!(client), &json!(user)));
+            assert_eq!(
+                (&echo["client_id"], &echo["user"]),
+                (&json!(client), &json!(user))
+            );
         }
     }
 }
@@ -92,19 +107,89 @@ fn a_refused_token_is_replaced_once_and_the_call_made_again_with_its_body() {
     let id = world.grant("ann@example.com", CLIENT, None);
     let path = format!("/v3/grants/{id}/proxy/echo");
     assert_eq!(world.call("GET", &path, "", b"").status, 200);
-    let before = world.sandbox.counters();
-    world.sandbox.set_faults(api_fault(Fault {
-        status: Some(401),
-        next_n: Some(1),
-        ..Fault::default()
-    }));
+    let refuse_once = || {
+        world.sandbox.set_faults(api_fault(Fault {
+            status: Some(401),
+            next_n: Some(1),
+            ..Fault::default()
+        }));
+        world.sandbox.token_requests().len()
+    };
+    let before = refuse_once();
     let answer = world.call("POST", &path, "", b"once more");
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["body"], "once more");
-    let refreshes = |counters: &keyway_sandbox::Counters| {
-        json!(format!("{counters:?}")).to_string()
+    assert_eq!(world.sandbox.token_requests().len(), before + 1);
+    // More than is kept: the refusal passes, and the next call has a new token.
+    let before = refuse_once();
+    let answer = world.call("POST", &path, "", &[b'x'; 200_000]);
+    assert_eq!(
+        (answer.status, answer.header("x-keyway-answer")),
+        (401, Some("provider"))
+    );
+    assert_eq!(world.call("POST", &path, "", b"").status, 200);
+    assert_eq!(world.sandbox.token_requests().len(), before + 1);
+}
+
+#[test]
+fn rule_06_a_credential_that_fails_is_told_apart_from_the_grant() {
+    let world = World::new();
+    let id = world.grant("ann@example.com", CLIENT, None);
+    world.sandbox.set_faults(Faults {
+        api: Some(Fault {
+            status: Some(401),
+            ..Fault::default()
+        }),
+        token: Some(Fault {
+            error: Some(keyway_sandbox::ErrorAnswer {
+                error: "invalid_client".to_owned(),
+                error_description: None,
+                error_subtype: None,
+            }),
+            ..Fault::default()
+        }),
+        ..Faults::default()
+    });
+    // The token is still valid by the clock, so whatever the credential's state it is not taken away.
+    let answer = world.call("GET", &format!("/v3/grants/{id}/proxy/echo"), "", b"");
+    assert_eq!(answer.status, 401, "{answer:?}");
+    world.sandbox.set_faults(Faults::default());
+    assert_eq!(
+        world
+            .call("GET", &format!("/v3/grants/{id}"), "", b"")
+            .json()["data"]["grant_status"],
+        "valid"
+    );
+}
+
+#[test]
+fn a_blocked_grant_is_423() {
+    let world = World::new();
+    let id = world.grant("ann@example.com", CLIENT, None);
+    world.execute("UPDATE grants SET blocked = 1");
+    let answer = world.call("GET", &format!("/v3/grants/{id}/proxy/echo"), "", b"");
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (423, "api.resource_blocked")
+    );
+}
+
+#[test]
+fn an_access_token_calls_its_own_grant_as_me_and_no_other() {
+    let world = World::new();
+    let (token, own) = world.sign_in("ann@example.com");
+    let other = world.grant("bob@example.com", CLIENT, None);
+    let with = |grant: &str| {
+        let head = format!(
+            "GET /v3/grants/{grant}/proxy/echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        world.raw(head.as_bytes())
     };
-    assert_ne!(refreshes(&before), refreshes(&world.sandbox.counters()));
+    for _ in 0..2 {
+        assert_eq!(with("me").json()["user"], "ann@example.com");
+        assert_eq!(with(&own).json()["user"], "ann@example.com");
+        assert_eq!(with(&other).error_type(), "grant.not_found");
+    }
 }
 
 #[test]
@@ -140,7 +225,10 @@ fn a_429_passes_with_its_retry_after_and_a_missing_scope_is_explained() {
     assert_eq!(answer.header("retry-after"), Some("17"));
     let letter = json!({"to": ["b@example.com"], "subject": "s", "body": "b"});
     let answer = world.api("POST", &path, &letter);
-    assert_eq!((answer.status, answer.error_type().as_str()), (403, "insufficient_scopes"));
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (403, "insufficient_scopes")
+    );
     assert!(String::from_utf8_lossy(&answer.body).contains("mail.send"));
     assert_eq!(answer.header("x-keyway-answer"), Some("keyway"));
 }
@@ -151,20 +239,35 @@ fn a_grant_that_cannot_be_used_is_refused_in_keyway_s_words() {
     let id = world.grant("ann@example.com", CLIENT, None);
     let path = format!("/v3/grants/{id}/proxy/echo");
     let refused = |answer: &world::Answer| (answer.status, answer.error_type());
-    let nobody = world.call("GET", "/v3/grants/00000000-0000-0000-0000-000000000001/proxy/echo", "", b"");
+    let nobody = world.call(
+        "GET",
+        "/v3/grants/00000000-0000-0000-0000-000000000001/proxy/echo",
+        "",
+        b"",
+    );
     assert_eq!(refused(&nobody), (404, "grant.not_found".to_owned()));
     let head = |key: &str| {
-        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n")
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+        )
     };
     // Rule 8: another's grant does not exist, remembered or not.
     assert_eq!(world.call("GET", &path, "", b"").status, 200);
     let foreign = world.raw(head(&world.other_key()).as_bytes());
     assert_eq!(refused(&foreign), (404, "grant.not_found".to_owned()));
     let wrong = world.raw(head("kwk_wrong").as_bytes());
-    assert_eq!(refused(&wrong), (401, "token.unauthorized_access".to_owned()));
+    assert_eq!(
+        refused(&wrong),
+        (401, "token.unauthorized_access".to_owned())
+    );
     let deleted = world.grant("del@example.com", CLIENT, None);
     let gone = format!("/v3/grants/{deleted}");
-    assert_eq!(world.call("GET", &format!("{gone}/proxy/echo"), "", b"").status, 200);
+    assert_eq!(
+        world
+            .call("GET", &format!("{gone}/proxy/echo"), "", b"")
+            .status,
+        200
+    );
     assert_eq!(world.call("DELETE", &gone, "", b"").status, 200);
     let answer = world.call("GET", &format!("{gone}/proxy/echo"), "", b"");
     assert_eq!(refused(&answer), (404, "grant.not_found".to_owned()));
@@ -177,17 +280,25 @@ fn a_user_who_withdrew_is_told_apart_from_a_credential_that_fails() {
     let path = format!("/v3/grants/{id}/proxy/echo");
     world.sandbox.revoke_all("ann@example.com");
     let answer = world.call("GET", &path, "", b"");
-    assert_eq!((answer.status, answer.error_type().as_str()), (401, "token.unauthorized_access"));
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (401, "token.unauthorized_access")
+    );
     assert_eq!(answer.header("x-keyway-answer"), Some("keyway"));
-    assert!(String::from_utf8_lossy(&answer.body).contains("sign in again"), "{answer:?}");
+    assert!(
+        String::from_utf8_lossy(&answer.body).contains("sign in again"),
+        "{answer:?}"
+    );
 }
 
 #[test]
 fn cookies_and_other_origins_gain_nothing_from_an_answer() {
     let upstream = Upstream::start(|asked| {
-        asked.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\
+        asked.answer(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\
             Access-Control-Allow-Origin: *\r\nClear-Site-Data: \"*\"\r\nAlt-Svc: h3=\":443\"\r\n\
-            Keep-Alive: timeout=5\r\nX-Kept: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\nok");
+            Keep-Alive: timeout=5\r\nX-Kept: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\nok",
+        );
         true
     });
     let world = World::with_api(Some(&upstream.base), "");
@@ -195,7 +306,14 @@ fn cookies_and_other_origins_gain_nothing_from_an_answer() {
     let answer = world.call("GET", &format!("/v3/grants/{id}/proxy/x"), "", b"");
     assert_eq!(answer.body, b"ok");
     assert_eq!(answer.header("x-kept"), Some("1"));
-    for gone in ["set-cookie", "access-control-allow-origin", "clear-site-data", "alt-svc", "keep-alive", "x-hop"] {
+    for gone in [
+        "set-cookie",
+        "access-control-allow-origin",
+        "clear-site-data",
+        "alt-svc",
+        "keep-alive",
+        "x-hop",
+    ] {
         assert_eq!(answer.header(gone), None, "{gone}");
     }
 }
@@ -204,7 +322,11 @@ fn cookies_and_other_origins_gain_nothing_from_an_answer() {
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
 }
 
 const LARGE: usize = 50 * 1024 * 1024;
@@ -243,14 +365,17 @@ fn an_event_stream_arrives_event_by_event() {
     let upstream = Upstream::start(move |asked| {
         asked.answer(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n");
         // The second event is sent once the first has been seen.
-        drop(wait.lock().unwrap().recv_timeout(Duration::from_secs(10)));
+        let _seen = wait.lock().unwrap().recv_timeout(Duration::from_secs(10));
         asked.answer(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n");
         true
     });
     let world = World::with_api(Some(&upstream.base), "");
     let id = world.grant("ann@example.com", CLIENT, None);
     let mut stream = world.connect();
-    let head = format!("GET /v3/grants/{id}/proxy/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", world.key);
+    let head = format!(
+        "GET /v3/grants/{id}/proxy/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        world.key
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let mut seen = String::new();
     let mut buffer = [0; 4096];
@@ -279,7 +404,10 @@ fn a_websocket_passes_both_ways() {
     let world = World::with_api(Some(&upstream.base), "");
     let id = world.grant("ann@example.com", CLIENT, None);
     let mut stream = world.connect();
-    let head = format!("GET /v3/grants/{id}/proxy/ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n", world.key);
+    let head = format!(
+        "GET /v3/grants/{id}/proxy/ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        world.key
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
@@ -293,7 +421,11 @@ fn a_websocket_passes_both_ways() {
     let mut echoed = [0; 5];
     stream.read_exact(&mut echoed).unwrap();
     assert_eq!(&echoed, b"hello");
-    assert!(upstream.heads()[0].to_lowercase().contains("authorization: bearer "));
+    assert!(
+        upstream.heads()[0]
+            .to_lowercase()
+            .contains("authorization: bearer ")
+    );
     // The other side has closed; so does ours.
     assert_eq!(stream.read(&mut echoed).unwrap(), 0);
 }
@@ -312,7 +444,10 @@ fn a_caller_that_hangs_up_ends_the_call() {
     let world = World::with_api(Some(&upstream.base), "");
     let id = world.grant("ann@example.com", CLIENT, None);
     let mut stream = world.connect();
-    let head = format!("GET /v3/grants/{id}/proxy/slow HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", world.key);
+    let head = format!(
+        "GET /v3/grants/{id}/proxy/slow HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        world.key
+    );
     stream.write_all(head.as_bytes()).unwrap();
     while upstream.heads().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
@@ -329,13 +464,19 @@ fn a_provider_that_is_down_or_breaks_off_is_504_and_not_keyway_s_fault() {
     let world = World::with_api(Some(&nobody), "");
     let id = world.grant("ann@example.com", CLIENT, None);
     let answer = world.call("GET", &format!("/v3/grants/{id}/proxy/x"), "", b"");
-    assert_eq!((answer.status, answer.error_type().as_str()), (504, "api.provider_error"));
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (504, "api.provider_error")
+    );
     assert_eq!(answer.header("x-keyway-answer"), Some("keyway"));
     let upstream = Upstream::start(|_| false);
     let world = World::with_api(Some(&upstream.base), "");
     let id = world.grant("ann@example.com", CLIENT, None);
     let answer = world.call("GET", &format!("/v3/grants/{id}/proxy/x"), "", b"");
-    assert_eq!((answer.status, answer.error_type().as_str()), (504, "api.provider_error"));
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (504, "api.provider_error")
+    );
 }
 
 #[test]
@@ -351,7 +492,11 @@ fn connections_to_the_provider_are_kept_and_a_closed_one_costs_no_answer() {
     });
     let world = World::with_api(Some(&upstream.base), "[server]\nthreads = 1\n");
     let id = world.grant("ann@example.com", CLIENT, None);
-    let call = |name: &str| world.call("GET", &format!("/v3/grants/{id}/proxy/{name}"), "", b"").status;
+    let call = |name: &str| {
+        world
+            .call("GET", &format!("/v3/grants/{id}/proxy/{name}"), "", b"")
+            .status
+    };
     for _ in 0..5 {
         assert_eq!(call("x"), 200);
     }
@@ -368,18 +513,38 @@ fn a_provider_token_needs_the_operator_and_the_application_to_agree() {
     let id = world.grant("ann@example.com", CLIENT, None);
     let path = format!("/v3/grants/{id}/token");
     let denied = world.call("GET", &path, "", b"");
-    assert_eq!((denied.status, denied.error_type().as_str()), (403, "grant.access_denied"));
+    assert_eq!(
+        (denied.status, denied.error_type().as_str()),
+        (403, "grant.access_denied")
+    );
     let settings = json!({"additional_settings": {"allow_provider_tokens": true}});
-    assert_eq!(world.api("PATCH", "/v3/applications", &settings).status, 200);
+    assert_eq!(
+        world.api("PATCH", "/v3/applications", &settings).status,
+        200
+    );
     let answer = world.call("GET", &path, "", b"");
     assert_eq!(answer.status, 200, "{answer:?}");
-    let token = answer.json()["data"]["access_token"].as_str().unwrap().to_owned();
+    let token = answer.json()["data"]["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(world.sandbox.is_alive(&token));
     world.execute("UPDATE credentials SET owner = 'operator'");
     let lent = world.call("GET", &path, "", b"");
-    assert_eq!((lent.status, lent.error_type().as_str()), (403, "grant.access_denied"));
+    assert_eq!(
+        (lent.status, lent.error_type().as_str()),
+        (403, "grant.access_denied")
+    );
     let silent = World::new();
     let id = silent.grant("ann@example.com", CLIENT, None);
-    assert_eq!(silent.api("PATCH", "/v3/applications", &settings).status, 200);
-    assert_eq!(silent.call("GET", &format!("/v3/grants/{id}/token"), "", b"").status, 403);
+    assert_eq!(
+        silent.api("PATCH", "/v3/applications", &settings).status,
+        200
+    );
+    assert_eq!(
+        silent
+            .call("GET", &format!("/v3/grants/{id}/token"), "", b"")
+            .status,
+        403
+    );
 }

@@ -136,7 +136,10 @@ fn an_application_over_its_limit_is_told_to_wait_and_another_is_not() {
     let statuses: Vec<_> = (0..20)
         .map(|_| get_as(&server.address, "/v3/grants", Some(&proof)).0)
         .collect();
-    assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
+    assert!(
+        statuses.contains(&200) && statuses.contains(&429),
+        "{statuses:?}"
+    );
 }
 
 #[test]

@@ -105,7 +105,9 @@ impl AnswerBody {
                     .checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX))
                 else {
                     self.lease = None;
-                    return Some(Err("the provider's answer is larger than is passed on".into()));
+                    return Some(Err(
+                        "the provider's answer is larger than is passed on".into()
+                    ));
                 };
                 self.left_bytes = left;
                 self.give_back_if_over();

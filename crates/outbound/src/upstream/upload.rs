@@ -98,10 +98,7 @@ impl Upload {
 
 impl Source {
     /// The next frame from the caller, noted.
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
@@ -203,7 +200,12 @@ impl Body for CallBody {
             return SizeHint::with_exact(0);
         };
         let source = turn.upload.source();
-        let unsent = source.kept.iter().skip(turn.next).map(Bytes::len).sum::<usize>();
+        let unsent = source
+            .kept
+            .iter()
+            .skip(turn.next)
+            .map(Bytes::len)
+            .sum::<usize>();
         let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
         let coming = source.incoming.size_hint();
         let mut hint = SizeHint::new();

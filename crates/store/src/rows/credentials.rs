@@ -45,8 +45,8 @@ statements! { "credentials";
         AND connector_id = $2 AND data_digest = $3 AND deleted_at IS NULL ORDER BY created_at, id");
     BY_NAME = concat!("SELECT ", columns!(), " FROM credentials WHERE application_id = $1
         AND connector_id = $2 AND name = $3 AND deleted_at IS NULL");
-    A_BORROWER = "SELECT id FROM credentials WHERE application_id = $1 AND borrows_from = $2
-        AND deleted_at IS NULL LIMIT 1";
+    A_BORROWER = concat!("SELECT ", columns!(), " FROM credentials
+        WHERE application_id = $1 AND borrows_from = $2 AND deleted_at IS NULL LIMIT 1");
     CREATED_ASC = list!("created_at, id");
     CREATED_DESC = list!("created_at DESC, id DESC");
     UPDATED_ASC = list!("updated_at, id");
@@ -208,17 +208,17 @@ impl Session<'_> {
         self.one(&BY_NAME, values, credential).await
     }
 
-    /// Whether a live credential uses this one's client.
+    /// A live credential that uses this one's client, if there is any.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn credential_is_borrowed(
+    pub async fn credential_borrower(
         &mut self,
         application_id: ApplicationId,
         id: CredentialId,
-    ) -> Result<bool, StoreError> {
-        let borrower = self.fetch(&A_BORROWER, args![application_id, id]).await?;
-        Ok(!borrower.is_empty())
+    ) -> Result<Option<Credential>, StoreError> {
+        self.one(&A_BORROWER, args![application_id, id], credential)
+            .await
     }
 
     /// Writes everything but ids, type, provider, health and creation time, if the row still has

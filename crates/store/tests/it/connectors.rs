@@ -224,16 +224,17 @@ async fn a_credential_is_borrowed_while_a_live_one_names_it(db: &Db) {
     let lender = credential(1, 1).id;
     let mut borrower = credential(1, 2);
     borrower.borrows_from = Some(lender);
-    let borrower_id = borrower.id;
+    let (stored, borrower_id) = (borrower.clone(), borrower.id);
     put!(db, |s| s.insert_credential(&credential(1, 1)));
     put!(db, |s| s.insert_credential(&credential(1, 3)));
-    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(1), lender)));
-    put!(db, |s| s.insert_credential(&borrower));
-    assert!(get!(db, |s| s.credential_is_borrowed(tenant(1), lender)));
-    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(2), lender)));
-    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(1), borrower_id)));
+    let of = async |t: u128, id| get!(db, |s| s.credential_borrower(tenant(t), id));
+    assert_eq!(of(1, lender).await, None);
+    put!(db, |s| s.insert_credential(&stored));
+    assert_eq!(of(1, lender).await, Some(borrower));
+    assert_eq!(of(2, lender).await, None);
+    assert_eq!(of(1, borrower_id).await, None);
     put!(db, |s| s.delete_credential(tenant(1), borrower_id, at(9)));
-    assert!(!get!(db, |s| s.credential_is_borrowed(tenant(1), lender)));
+    assert_eq!(of(1, lender).await, None);
 }
 
 async fn a_connector_is_held_only_while_it_is_live(db: &Db) {

@@ -64,8 +64,7 @@ async fn rule_09_a_sign_in_is_used_once(db: &Db) {
 }
 
 async fn rule_09_of_concurrent_uses_of_one_sign_in_one_wins(db: &Db) {
-    let uses =
-        (1..=20).map(|_| async move { try_put!(db, |s| s.insert_sign_in(&sign_in(1, 1))) });
+    let uses = (1..=20).map(|_| async move { try_put!(db, |s| s.insert_sign_in(&sign_in(1, 1))) });
     let results = futures_util::future::join_all(uses).await;
     let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1);

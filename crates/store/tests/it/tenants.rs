@@ -63,10 +63,7 @@ async fn everything(db: &Db) -> String {
             "{:?}",
             get!(db, |s| s.refresh_state(app, grant(OWNER, 1).id))
         ),
-        format!(
-            "{:?}",
-            get!(db, |s| s.sign_in(app, sign_in(OWNER, 1).id))
-        ),
+        format!("{:?}", get!(db, |s| s.sign_in(app, sign_in(OWNER, 1).id))),
         format!(
             "{:?}",
             get!(db, |s| s.access_token(app, access_token(OWNER, 1).id))

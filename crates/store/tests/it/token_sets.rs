@@ -96,15 +96,27 @@ async fn rule_13_live_consents_are_counted_over_all_applications(db: &Db) {
         }
     }
     let key = "google|project:p|sub-1";
-    assert_eq!(get!(db, |s| s.live_consents(key, token_set(1, 1).id, at(0))), 3);
-    assert_eq!(get!(db, |s| s.live_consents(key, token_set(1, 3).id, at(0))), 4);
     assert_eq!(
-        get!(db, |s| s
-            .live_consents("google|project:q|sub-1", token_set(1, 3).id, at(0))),
+        get!(db, |s| s.live_consents(key, token_set(1, 1).id, at(0))),
+        3
+    );
+    assert_eq!(
+        get!(db, |s| s.live_consents(key, token_set(1, 3).id, at(0))),
+        4
+    );
+    assert_eq!(
+        get!(db, |s| s.live_consents(
+            "google|project:q|sub-1",
+            token_set(1, 3).id,
+            at(0)
+        )),
         0
     );
     // A pending set counts only while its code can be exchanged.
-    assert_eq!(get!(db, |s| s.live_consents(key, token_set(1, 1).id, at(9_999))), 2);
+    assert_eq!(
+        get!(db, |s| s.live_consents(key, token_set(1, 1).id, at(9_999))),
+        1
+    );
     let revoking = get!(db, |s| s.revoking_token_sets(10));
     let ids: Vec<_> = revoking.iter().map(|set| set.id).collect();
     assert_eq!(ids, [token_set(1, 4).id, token_set(2, 4).id]);

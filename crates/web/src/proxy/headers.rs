@@ -14,23 +14,25 @@ use keyway_engine::Error;
 const SCHEME: &str = "Bearer ";
 
 /// Takes out what does not cross in `direction`, and what the message's own `Connection` names.
+///
+/// Messages have a handful of headers of which one or two stay behind, so looking again after each costs
+/// less than a list of them.
 fn strip(headers: &mut HeaderMap, direction: Direction) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
-    let stay: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| !crosses(direction, name.as_str()))
-        .cloned()
-        .collect();
-    for name in stay {
+    let stays = |name: &&HeaderName| !crosses(direction, name.as_str());
+    while let Some(name) = headers.keys().find(stays).cloned() {
         headers.remove(name);
     }
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(CONNECTION).iter();
-    let names = values.filter_map(|value| value.to_str().ok());
+    let names = values
+        .filter_map(|value| value.to_str().ok())
+        // What nearly every message says, and what names no header.
+        .filter(|value| !["keep-alive", "close"].contains(value));
     names
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
@@ -74,6 +76,16 @@ pub fn call_headers(headers: &mut HeaderMap, token: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// A number as a header; the usual ones are ready-made.
+fn written_ms(ms: u64) -> HeaderValue {
+    const READY: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
+    let ready = usize::try_from(ms).ok().and_then(|ms| READY.get(ms));
+    ready.map_or_else(
+        || HeaderValue::from(ms),
+        |text| HeaderValue::from_static(text),
+    )
+}
+
 /// An answer's headers as the caller gets them: the provider's, less what would speak for Keyway's
 /// origin, with request id, the provider's time, and whose answer it is.
 pub fn answer_headers(headers: &mut HeaderMap, request_id: RequestId, upstream_ms: u64) {
@@ -83,7 +95,7 @@ pub fn answer_headers(headers: &mut HeaderMap, request_id: RequestId, upstream_m
     if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
-    headers.insert(UPSTREAM_MS_HEADER, HeaderValue::from(upstream_ms));
+    headers.insert(UPSTREAM_MS_HEADER, written_ms(upstream_ms));
     headers.insert(ANSWER_HEADER, HeaderValue::from_static("provider"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));

@@ -70,7 +70,7 @@ fn intrusion() -> Value {
 }
 
 fn request(owned: &Owned, app: &TestApplication, route: &Route) -> Asked {
-    ask(route.method.clone(), owned.path(app, route)).json(intrusion())
+    ask(route.method.clone(), owned.path(app, route)).json(&intrusion())
 }
 
 /// All that the application's own key reads.

@@ -55,7 +55,7 @@ impl Asked {
         self.header(AUTHORIZATION.as_str(), &format!("Bearer {value}"))
     }
 
-    pub(crate) fn json(mut self, body: Value) -> Self {
+    pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = Some(("application/json", body.to_string()));
         self
     }

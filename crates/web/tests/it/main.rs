@@ -2,7 +2,6 @@
 //! is the same whichever way it takes.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that finds something else than it expects fails"
 )]

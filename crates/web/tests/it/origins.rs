@@ -12,7 +12,7 @@ on_both_databases!(
 
 async fn patch(world: &World, client: &Client, body: Value) -> (u16, Value) {
     let asked = ask(Method::PATCH, "/v3/applications").bearer(world.app.api_key());
-    let answer = client.send(asked.json(body)).await;
+    let answer = client.send(asked.json(&body)).await;
     (answer.status.as_u16(), answer.json())
 }
 

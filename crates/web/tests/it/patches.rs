@@ -15,7 +15,7 @@ on_both_databases!(
 
 async fn patch(world: &World, path: &str, body: Value) -> (u16, Value) {
     let asked = ask(Method::PATCH, path).bearer(world.app.api_key());
-    let answer = Client::of(world).send(asked.json(body)).await;
+    let answer = Client::of(world).send(asked.json(&body)).await;
     (answer.status.as_u16(), answer.json()["data"].clone())
 }
 
@@ -92,7 +92,7 @@ async fn a_key_file_is_the_same_whichever_client_sends_it(world: &World) {
         let body = json!({"name": "bulk", "credential_type": "serviceaccount",
                           "credential_data": data});
         let asked = post("/v3/connectors/google/creds").bearer(world.app.api_key());
-        let answer = client.send(asked.json(body)).await;
+        let answer = client.send(asked.json(&body)).await;
         assert!(answer.status.is_success(), "{}", answer.body);
         ids.push(answer.json()["data"]["id"].clone());
     }

@@ -4,7 +4,7 @@ use crate::client::{Client, get, post};
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_engine::connectors::NewConnector;
-use keyway_sandbox::{Fault, Faults};
+use keyway_sandbox::{Fault, Faults, Lie};
 use keyway_testkit::{ALICE, DEV, World, captured_logs, on_both_databases};
 use serde_json::{Map, json};
 
@@ -28,6 +28,8 @@ async fn an_overloaded_provider_is_504_with_the_provider_s_own_retry_after(world
         ..Faults::default()
     };
     let on_userinfo = |fault| Faults {
+        // Without an id_token userinfo is asked who it is.
+        token: Some(Fault::lie(Lie::MissingIdToken)),
         userinfo: Some(fault),
         ..Faults::default()
     };
@@ -40,7 +42,7 @@ async fn an_overloaded_provider_is_504_with_the_provider_s_own_retry_after(world
         world.provider.set_faults(faults);
         let body = json!({"provider": provider, "settings": {"refresh_token": token}});
         let asked = post("/v3/connect/custom").bearer(world.app.api_key());
-        let answer = client.send(asked.json(body)).await;
+        let answer = client.send(asked.json(&body)).await;
         world.provider.set_faults(Faults::default());
         assert_eq!(answer.status, 504, "{}", answer.body);
         assert_eq!(answer.error_type(), "api.provider_error");

@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Upper ends of the histogram's buckets, in milliseconds.
-const BUCKETS_MS: [u64; 12] = [
-    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000,
-];
+const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000];
 
 /// Counters of calls.
 #[derive(Debug, Default)]
@@ -69,8 +67,16 @@ impl ProxyMetrics {
         self.render_times(text, count);
         for (name, help, counter) in [
             ("refused", "Calls answered by Keyway itself.", &self.refused),
-            ("failed", "Calls to which the provider gave no answer.", &self.failed),
-            ("replayed", "Calls made again with another token.", &self.replayed),
+            (
+                "failed",
+                "Calls to which the provider gave no answer.",
+                &self.failed,
+            ),
+            (
+                "replayed",
+                "Calls made again with another token.",
+                &self.replayed,
+            ),
         ] {
             let _ = writeln!(
                 text,

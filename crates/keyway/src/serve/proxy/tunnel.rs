@@ -69,7 +69,10 @@ impl Proxy {
         outgoing: &Outgoing,
     ) -> Result<(Response<AnswerBody>, OnUpgrade), Error> {
         let request = outgoing.with(CallBody::none());
-        let asked = self.upstreams.call_upgrade(&call.host.origin, request).await;
+        let asked = self
+            .upstreams
+            .call_upgrade(&call.host.origin, request)
+            .await;
         asked.map_err(|failure| {
             self.metrics.proxy.failed();
             fault::of(&failure)

@@ -32,7 +32,8 @@ impl Asked {
         if let Some(length) = self.header("content-length") {
             let length: u64 = length.parse().unwrap();
             let mut limited = (&mut self.stream).take(length);
-            return usize::try_from(std::io::copy(&mut limited, &mut std::io::sink()).unwrap()).unwrap();
+            return usize::try_from(std::io::copy(&mut limited, &mut std::io::sink()).unwrap())
+                .unwrap();
         }
         let mut all = 0;
         loop {

@@ -2,7 +2,7 @@
 
 use crate::site::{Server, Site, text};
 use keyway_core::time::SystemClock;
-use keyway_sandbox::{Control, Sandbox, SandboxConfig};
+use keyway_sandbox::{ClientConfig, Control, Sandbox, SandboxConfig, ScriptedUser};
 use keyway_store::Backend;
 use keyway_vault::SystemEntropy;
 use serde_json::{Value, json};
@@ -48,7 +48,10 @@ impl Answer {
     }
 
     pub(crate) fn error_type(&self) -> String {
-        self.json()["error"]["type"].as_str().unwrap_or_default().to_owned()
+        self.json()["error"]["type"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -81,7 +84,11 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
     Answer {
         status,
         head: head.to_owned(),
-        body: if is_chunked { unchunked(body) } else { body.to_vec() },
+        body: if is_chunked {
+            unchunked(body)
+        } else {
+            body.to_vec()
+        },
     }
 }
 
@@ -136,7 +143,8 @@ impl World {
             _runtime: runtime,
         };
         let settings = json!({"client_id": CLIENT, "client_secret": world.secret(CLIENT)});
-        let connector = json!({"provider": "google", "name": "G", "settings": settings, "scope": []});
+        let connector =
+            json!({"provider": "google", "name": "G", "settings": settings, "scope": []});
         assert_eq!(world.api("POST", "/v3/connectors", &connector).status, 201);
         world
     }
@@ -159,7 +167,8 @@ impl World {
     /// A second credential of the connector; its id.
     pub(crate) fn credential(&self) -> String {
         let data = json!({"client_id": OTHER_CLIENT, "client_secret": self.secret(OTHER_CLIENT)});
-        let credential = json!({"name": "second", "credential_type": "connector", "credential_data": data});
+        let credential =
+            json!({"name": "second", "credential_type": "connector", "credential_data": data});
         let made = self.api("POST", "/v3/connectors/google/creds", &credential);
         text(&made.json()["data"], "id")
     }
@@ -181,9 +190,52 @@ impl World {
         text(&made.json()["data"], "id")
     }
 
+    /// Signs a user in as a browser would; the access token and the grant's id.
+    pub(crate) fn sign_in(&self, email: &str) -> (String, String) {
+        let callback = "http://localhost:3000/callback";
+        let encoded = "http%3A%2F%2Flocalhost%3A3000%2Fcallback";
+        let path = format!(
+            "/v3/connect/auth?client_id={}&redirect_uri={encoded}&response_type=code&provider=google&access_type=offline",
+            self.app
+        );
+        let ours = format!("http://{}/v3/connect/callback", self.server.address);
+        let client = ClientConfig::new(CLIENT, self.secret(CLIENT), &[&ours]);
+        self.sandbox.put_client(client);
+        let begun = self.call("GET", &path, "", b"");
+        let to_provider = begun.header("location").unwrap();
+        let back = self
+            .sandbox
+            .sign_in(to_provider, &ScriptedUser::allowing_all(email))
+            .unwrap();
+        let cookie = begun
+            .header("set-cookie")
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap();
+        let back = Url::parse(&back).unwrap();
+        let path = format!("{}?{}", back.path(), back.query().unwrap());
+        let called = self.call("GET", &path, &format!("Cookie: {cookie}\r\n"), b"");
+        let to_app = Url::parse(called.header("location").unwrap()).unwrap();
+        let code = to_app
+            .query_pairs()
+            .find(|(name, _)| name == "code")
+            .unwrap()
+            .1;
+        let exchange = json!({"grant_type": "authorization_code", "client_id": self.app, "client_secret": self.key,
+            "redirect_uri": callback, "code": code});
+        let tokens = self.api("POST", "/v3/connect/token", &exchange).json();
+        (text(&tokens, "access_token"), text(&tokens, "grant_id"))
+    }
+
     pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Answer {
         let body = body.to_string();
-        self.call(method, path, "Content-Type: application/json\r\n", body.as_bytes())
+        self.call(
+            method,
+            path,
+            "Content-Type: application/json\r\n",
+            body.as_bytes(),
+        )
     }
 
     /// One request of the application's, with these header lines.
