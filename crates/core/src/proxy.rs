@@ -128,13 +128,14 @@ impl ApiBase {
     }
 }
 
+/// What may stand in a path or query as it is. A fragment never leaves a client.
 const fn is_plain(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e) && byte != b'\\'
+    matches!(byte, 0x21..=0x7e) && !matches!(byte, b'\\' | b'#')
 }
 
 /// Judges what follows `proxy/`, at every depth of encoding.
 fn check_path(rest: &str) -> Result<(), CallRefused> {
-    if !rest.bytes().all(is_plain) {
+    if !rest.bytes().all(|byte| is_plain(byte) && byte != b'?') {
         return Err(CallRefused::Character);
     }
     if rest.starts_with('/') {

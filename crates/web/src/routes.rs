@@ -2,7 +2,8 @@
 //!
 //! The router is built from it, and so are the tests that try every route without a key, with a wrong one
 //! and with another application's; nothing is reachable that is not listed here, save CORS preflights,
-//! which are derived from it.
+//! which are derived from it, and calls on behalf of grants (`/v3/grants/{grant}/proxy/…`): their bodies are
+//! streamed, and the listener's own lane makes them before the router is asked (see [`crate::proxy`]).
 
 use crate::app::App;
 use crate::v3::{

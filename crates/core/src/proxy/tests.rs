@@ -69,6 +69,8 @@ fn paths_that_lead_elsewhere_are_refused() {
         ("a\r\nb", Character),
         ("a\0", Character),
         ("ü", Character),
+        ("a#b", Character),
+        ("a?b", Character),
         ("%", Encoding),
         ("%zz", Encoding),
         ("a%2", Encoding),

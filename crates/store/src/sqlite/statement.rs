@@ -7,11 +7,17 @@ use crate::statement::Statement;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection};
 
-// SQLite takes `$1` for a name, and numbers names as it meets them: so bind by name.
-const NAMES: [&str; 24] = [
-    "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15",
-    "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24",
-];
+/// The arguments in the order SQLite numbers their places: it takes `$1` for a name, and numbers names as
+/// it meets them.
+fn places(sql: &str) -> Vec<usize> {
+    let mut met = Vec::new();
+    for rest in sql.split('$').skip(1) {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = rest.get(..digits).and_then(|text| text.parse().ok());
+        met.extend(number.filter(|n: &usize| !met.contains(n)));
+    }
+    met
+}
 
 fn bound<'c>(
     connection: &'c Connection,
@@ -20,13 +26,16 @@ fn bound<'c>(
 ) -> Result<CachedStatement<'c>, StoreError> {
     let mut prepared = connection.prepare_cached(statement.sql)?;
     let mismatch = || StoreError::bug(format!("{}: wrong number of values", statement.name));
-    if prepared.parameter_count() != args.len() || args.len() > NAMES.len() {
+    let places = places(statement.sql);
+    if prepared.parameter_count() != args.len() || places.len() != args.len() {
         return Err(mismatch());
     }
-    for (name, arg) in NAMES.iter().zip(args) {
-        let index = prepared.parameter_index(name)?;
-        let index = index.ok_or_else(mismatch)?;
-        prepared.raw_bind_parameter(index, arg)?;
+    for (place, number) in places.into_iter().enumerate() {
+        let arg = number
+            .checked_sub(1)
+            .and_then(|n| args.get(n))
+            .ok_or_else(mismatch)?;
+        prepared.raw_bind_parameter(place + 1, arg)?;
     }
     Ok(prepared)
 }
@@ -85,4 +94,15 @@ pub(crate) fn pragma_number(connection: &Connection, sql: &'static str) -> Resul
 pub(crate) fn prepare(connection: &Connection, statement: &Statement) -> Result<(), StoreError> {
     connection.prepare_cached(statement.sql)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_numbered_as_they_are_met_each_once() {
+        assert_eq!(places("a = $2 AND b = $1 OR c = $2 LIMIT $10"), [2, 1, 10]);
+        assert!(places("SELECT 1").is_empty());
+    }
 }
