@@ -15,17 +15,33 @@ fn check(base: &ApiBase, rest: &str, query: Option<&str>) {
     let Ok(target) = base.target(rest, query) else {
         return;
     };
-    assert!(target.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'\\'));
+    assert!(
+        target
+            .bytes()
+            .all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'\\')
+    );
     let whole = format!("https://api.example.com{target}");
     let url = Url::parse(&whole).expect("an accepted target is a URL");
     assert_eq!(url.host_str(), Some("api.example.com"));
     assert!(url.username().is_empty() && url.password().is_none() && url.port().is_none());
-    let mut path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let mut path = target
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     for _ in 0..DECODINGS {
-        let seen = Url::parse("https://api.example.com").unwrap().join(&path.replace(['?', '#'], "_"));
+        let seen = Url::parse("https://api.example.com")
+            .unwrap()
+            .join(&path.replace(['?', '#'], "_"));
         assert!(seen.expect("a path").path().starts_with("/v2/"), "{target}");
-        assert!(!path.bytes().any(|byte| byte.is_ascii_control()), "{target}");
-        path = percent_decode(path.as_bytes()).decode_utf8().expect("UTF-8 all the way").into_owned();
+        assert!(
+            !path.bytes().any(|byte| byte.is_ascii_control()),
+            "{target}"
+        );
+        path = percent_decode(path.as_bytes())
+            .decode_utf8()
+            .expect("UTF-8 all the way")
+            .into_owned();
     }
 }
 

@@ -96,12 +96,17 @@ async fn run(options: &Options) -> Result<()> {
         clients: options.clients,
         seconds: options.seconds,
     };
+    // Durable work shares commits: it is measured, like its reference, with as many users as share one.
+    let users = load::Plan {
+        clients: options.clients * 4,
+        seconds: options.seconds,
+    };
     let mut table = report::Table::default();
     for round in 1..=options.rounds {
         eprintln_progress(round, options.rounds);
         reads::round(&plan, &subject, &reference, reference_addr, &mut table).await?;
         sign_ins::round(
-            &plan,
+            &users,
             &subject,
             &provider,
             &reference,

@@ -5,6 +5,7 @@ use crate::caller::Caller;
 use crate::credential_data::{ClientMembers, check_settings, provider_project, public_settings};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
+use crate::name::check_name;
 use crate::tenant_json::check_member;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
@@ -67,15 +68,6 @@ pub(crate) fn missing(provider: Provider) -> Error {
     Error::not_found(format!(
         "This application has no {provider} connector; create one with POST /v3/connectors."
     ))
-}
-
-fn check_name(name: &str) -> Result<(), Error> {
-    let fine = !name.trim().is_empty() && name.len() <= 200;
-    if fine {
-        Ok(())
-    } else {
-        Err(Error::field("name", "must be 1 to 200 bytes long"))
-    }
 }
 
 /// A credential about to be stored with its first secret, if it has one of its own.

@@ -6,6 +6,7 @@ use crate::connectors::{self, NewCredentialRows, connector_change};
 use crate::credential_data::{self, ClientMembers, provider_project};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
+use crate::name::check_name;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, Health, Owner};
@@ -56,15 +57,6 @@ impl std::fmt::Debug for CredentialPatch {
 
 fn missing() -> Error {
     Error::not_found("No credential of this connector has this id.")
-}
-
-fn check_name(name: &str) -> Result<(), Error> {
-    let fine = !name.trim().is_empty() && name.len() <= 200;
-    if fine {
-        Ok(())
-    } else {
-        Err(Error::field("name", "must be 1 to 200 bytes long"))
-    }
 }
 
 fn name_taken() -> Error {

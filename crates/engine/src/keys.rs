@@ -2,6 +2,7 @@
 
 use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
+use crate::name::check_name;
 use keyway_core::application::ApiKey;
 use keyway_core::bearer::{BearerKind, hint, new_bearer};
 use keyway_core::change::{Action, Entity, NewChange};
@@ -13,8 +14,6 @@ use serde_json::json;
 
 /// Who the sequence of changes says it was.
 const ACTOR: &str = "cli";
-/// Longest name of a key, in bytes.
-const NAME_MAX_BYTES: usize = 200;
 
 impl Engine {
     /// A key and its row; not stored yet.
@@ -50,9 +49,7 @@ impl Engine {
         name: &str,
         expires_at: Option<UnixMillis>,
     ) -> Result<(ApiKey, SecretString), Error> {
-        if name.trim().is_empty() || name.len() > NAME_MAX_BYTES {
-            return Err(Error::field("name", "must be 1 to 200 bytes long"));
-        }
+        check_name(name)?;
         self.application(application_id).await?;
         let (key, secret) = self.new_key(application_id, name, expires_at);
         let row = key.clone();

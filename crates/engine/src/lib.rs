@@ -23,6 +23,7 @@ pub mod grants;
 pub mod health;
 pub mod keys;
 mod known;
+mod name;
 mod provider_calls;
 mod provider_keys;
 pub mod provider_token;

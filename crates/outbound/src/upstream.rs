@@ -25,6 +25,7 @@ use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pool::{Pool, Sender};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -143,9 +144,14 @@ impl Upstreams {
         origin: &Arc<Origin>,
         request: Request<CallBody>,
     ) -> Result<Response<AnswerBody>, CallError> {
-        let upload = request.body().upload();
-        let exchange = self.exchange(origin, request, upload.clone());
-        in_time(exchange, upload, origin).await
+        match request.body().upload() {
+            None => in_time(self.exchange(origin, request, None), origin).await,
+            // Boxed, so that calls without a body carry no room for it.
+            Some(upload) => {
+                let exchange = Box::pin(self.exchange(origin, request, Some(upload.clone())));
+                Box::pin(in_time_moving(exchange, upload, origin)).await
+            }
+        }
     }
 
     /// Makes a call that may turn its connection into something else (RFC 9110, 7.8), on a connection of
@@ -169,7 +175,7 @@ impl Upstreams {
             let turned = hyper::upgrade::on(&mut answer);
             Ok((answer.map(AnswerBody::on_its_own), turned))
         };
-        in_time(exchange, None, origin).await
+        in_time(exchange, origin).await
     }
 
     async fn exchange(
@@ -277,18 +283,21 @@ fn broken(error: &hyper::Error, origin: &Origin) -> CallError {
     failure::of_exchange(error, origin.authority())
 }
 
-/// Waits until the answer begins. A request that is still moving may take as long as it likes.
+/// Waits until the answer begins.
 async fn in_time<T>(
     exchange: impl Future<Output = Result<T, CallError>>,
-    upload: Option<Upload>,
     origin: &Origin,
 ) -> Result<T, CallError> {
-    let late = || CallError::timeout(origin.authority(), HEAD_LIMIT);
-    let Some(upload) = upload else {
-        let answer = tokio::time::timeout(HEAD_LIMIT, exchange).await;
-        return answer.unwrap_or_else(|_| Err(late()));
-    };
-    let mut exchange = std::pin::pin!(exchange);
+    let answer = tokio::time::timeout(HEAD_LIMIT, exchange).await;
+    answer.unwrap_or_else(|_| Err(late(origin)))
+}
+
+/// The same for a call with a body, which may take as long as it likes while it is still moving.
+async fn in_time_moving<T>(
+    mut exchange: Pin<Box<impl Future<Output = Result<T, CallError>>>>,
+    upload: Upload,
+    origin: &Origin,
+) -> Result<T, CallError> {
     let mut seen_bytes = 0;
     loop {
         if let Ok(answer) = tokio::time::timeout(HEAD_LIMIT, exchange.as_mut()).await {
@@ -296,8 +305,12 @@ async fn in_time<T>(
         }
         let bytes = upload.bytes();
         if bytes == seen_bytes {
-            return Err(late());
+            return Err(late(origin));
         }
         seen_bytes = bytes;
     }
+}
+
+fn late(origin: &Origin) -> CallError {
+    CallError::timeout(origin.authority(), HEAD_LIMIT)
 }
