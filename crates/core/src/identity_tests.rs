@@ -9,8 +9,8 @@ fn entry(provider: Provider) -> ProviderEntry {
     Catalogue::default().entry(provider).unwrap().clone()
 }
 
-fn claims(value: Value) -> Claims {
-    value.as_object().unwrap().clone()
+fn claims(value: impl std::borrow::Borrow<Value>) -> Claims {
+    value.borrow().as_object().unwrap().clone()
 }
 
 fn expected(tenant: Option<&'static str>) -> Expected<'static> {

@@ -191,6 +191,7 @@ mod tests {
         423 api.resource_blocked
         429 api.rate_limit_error
         504 api.provider_error
+        502 credential.failing
         503 api.unavailable_error
         500 api.internal_error
         ");

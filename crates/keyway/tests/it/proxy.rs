@@ -107,28 +107,48 @@ fn a_refused_token_is_replaced_once_and_the_call_made_again_with_its_body() {
     let id = world.grant("ann@example.com", CLIENT, None);
     let path = format!("/v3/grants/{id}/proxy/echo");
     assert_eq!(world.call("GET", &path, "", b"").status, 200);
-    let refuse_once = || {
-        world.sandbox.set_faults(api_fault(Fault {
-            status: Some(401),
-            next_n: Some(1),
-            ..Fault::default()
-        }));
-        world.sandbox.token_requests().len()
-    };
-    let before = refuse_once();
+    let before = world.sandbox.token_requests().len();
+    world.sandbox.set_faults(api_fault(Fault {
+        status: Some(401),
+        next_n: Some(1),
+        ..Fault::default()
+    }));
     let answer = world.call("POST", &path, "", b"once more");
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["body"], "once more");
     assert_eq!(world.sandbox.token_requests().len(), before + 1);
-    // More than is kept: the refusal passes, and the next call has a new token.
-    let before = refuse_once();
+}
+
+#[test]
+fn a_refused_call_too_large_to_keep_is_not_made_again_and_the_next_has_a_new_token() {
+    let upstream = Upstream::start(|asked| {
+        let bytes = asked.body_bytes();
+        match bytes > 100_000 {
+            true => asked.answer(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+            false => asked.answer(OK),
+        }
+        true
+    });
+    let world = World::with_api(Some(&upstream.base), "");
+    let id = world.grant("ann@example.com", CLIENT, None);
+    let path = format!("/v3/grants/{id}/proxy/x");
+    assert_eq!(world.call("POST", &path, "", b"small").status, 200);
     let answer = world.call("POST", &path, "", &[b'x'; 200_000]);
     assert_eq!(
         (answer.status, answer.header("x-keyway-answer")),
         (401, Some("provider"))
     );
-    assert_eq!(world.call("POST", &path, "", b"").status, 200);
-    assert_eq!(world.sandbox.token_requests().len(), before + 1);
+    assert_eq!(world.call("POST", &path, "", b"small").status, 200);
+    let heads = upstream.heads();
+    let token = |head: &String| {
+        let line = head
+            .lines()
+            .find(|line| line.to_lowercase().starts_with("authorization"));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(heads.len(), 3);
+    assert_eq!(token(&heads[0]), token(&heads[1]));
+    assert_ne!(token(&heads[1]), token(&heads[2]));
 }
 
 #[test]
