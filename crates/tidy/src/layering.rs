@@ -31,7 +31,7 @@ const OURS: [(&str, &[&str]); 11] = [
 /// Libraries that mark a layer, and the only crates that may depend on them outside their tests.
 const THEIRS: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
-    ("tokio-postgres", &["store"]),
+    ("tokio-postgres", &["store", "testkit"]),
     ("deadpool-postgres", &["store"]),
     ("tokio-postgres-rustls", &["store"]),
     ("rustls", &["store", "outbound"]),
