@@ -89,14 +89,26 @@ def test_our_description_has_every_published_operation():
     assert sorted(wanted - ours.keys()) == []
 
 
+# Published, and never answered here: a list that is empty is 200, the application of a valid key is always
+# there, and a GET without parameters has nothing to refuse.
+NEVER_ANSWERED = {
+    ("GET", "/v3/applications"): {"400"},
+    ("GET", "/v3/applications/redirect-uris"): {"400", "404"},
+    ("GET", "/v3/connectors"): {"404"},
+    ("GET", "/v3/grants"): {"404"},
+    ("PATCH", "/v3/applications"): {"404"},
+}
+
+
 @needs_published
 @needs_ours
 def test_our_description_has_every_published_status():
     ours = OUR_DESCRIPTION.operations()
     missing = {
-        operation: sorted(statuses - ours[operation])
+        operation: sorted(statuses - ours[operation] - NEVER_ANSWERED.get(operation, set()))
         for operation, statuses in PUBLISHED_DESCRIPTION.operations().items()
-        if operation in ours and statuses - ours[operation]
+        if operation in ours
+        and statuses - ours[operation] - NEVER_ANSWERED.get(operation, set())
     }
     assert missing == {}
 
