@@ -84,7 +84,7 @@ async fn rule_06_an_administrators_refusal_ends_the_grant_too(world: &World) {
     assert_eq!(cause.detail["cause"], "tenant_admin");
 }
 
-async fn rule_06_a_broken_credential_is_shown_on_it_and_its_grants_come_back(world: &World) {
+async fn rule_06_e5_a_broken_credential_is_shown_on_it_and_its_grants_come_back(world: &World) {
     let grant = expired(world).await;
     let other = world.app.connect(&SignIn::of(BOB)).await;
     world.pass_secs(3601);
@@ -180,7 +180,7 @@ async fn rule_05_an_answer_that_was_lost_is_recorded_as_a_cause_of_its_own(world
 on_both_databases!(
     rule_06_a_users_fault_ends_the_grant_with_its_cause,
     rule_06_an_administrators_refusal_ends_the_grant_too,
-    rule_06_a_broken_credential_is_shown_on_it_and_its_grants_come_back,
+    rule_06_e5_a_broken_credential_is_shown_on_it_and_its_grants_come_back,
     rule_06_a_retry_after_is_honoured,
     rule_06_what_makes_no_sense_ends_nothing,
     rule_06_unauthorized_client_on_the_only_grant_is_that_grants,

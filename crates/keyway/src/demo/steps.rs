@@ -38,6 +38,9 @@ pub(super) async fn tell(world: &World, tour: &mut Tour) -> anyhow::Result<()> {
     let production = story.second_credential(&development).await?;
     let alice = story.through_the_default(&development).await?;
     let bob = story.through_the_other(&production).await?;
+    story
+        .call_on_behalf([(&alice, "dev-app"), (&bob, "production-app")])
+        .await?;
     let carol = story.bring_your_own(&production).await?;
     story
         .change_the_default(&development, &production, &alice)
@@ -86,6 +89,23 @@ impl Story<'_> {
         ensure!(active == development, "the default moved by itself");
         self.shown("the default is still the development application")?;
         Ok(production)
+    }
+
+    /// The same call for two users: each token is of the application its grant belongs to.
+    async fn call_on_behalf(&mut self, grants: [(&Grant, &str); 2]) -> anyhow::Result<()> {
+        self.tour
+            .step("The provider's own API, called for both of them through one connector")?;
+        for (grant, client_id) in grants {
+            let path = format!("/v3/grants/{}/proxy/echo", grant.id);
+            self.tour.request(&Method::GET, &path, None)?;
+            let answer = self.send(Method::GET, &path, None).await?;
+            let (user, client) = (answer.text("/user")?, answer.text("/client_id")?);
+            let said = format!("the API saw a token of {user}, issued to {client}");
+            self.tour.answer(answer.status, &said)?;
+            ensure!(client == client_id, "the call used the token of {client}");
+        }
+        self.shown("each call went out with its own grant's token, through its own credential")?;
+        Ok(())
     }
 
     async fn through_the_default(&mut self, development: &str) -> anyhow::Result<Grant> {
