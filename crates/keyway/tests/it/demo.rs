@@ -10,7 +10,7 @@ fn the_story_ends_with_status_0_and_without_colours_in_a_pipe() {
     let output = program(&["demo", "--exit"]).output().unwrap();
     let told = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{told}\n{}", stderr(&output));
-    assert!(told.contains("8. Everything read back"), "{told}");
+    assert!(told.contains("9. Everything read back"), "{told}");
     assert!(!told.contains('\u{1b}'), "{told}");
 }
 
