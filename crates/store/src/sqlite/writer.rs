@@ -11,10 +11,15 @@ use keyway_core::time::Clock;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Most jobs that share a commit.
 const GROUP_MAX: usize = 64;
+/// After a group of so many, others are on their way: the next one waits for them.
+const BUSY_GROUP: usize = 4;
+/// How long it waits. A commit takes about as long, and costs the same for one job as for twenty.
+const GATHERING: Duration = Duration::from_micros(500);
 /// Jobs that may wait; whoever comes later waits to wait.
 const QUEUE_MAX: usize = 1024;
 
@@ -130,16 +135,20 @@ where
 }
 
 fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+    let mut last_group = 0;
     while let Some(first) = jobs.blocking_recv() {
-        commit_group(&mut connection, first, &mut jobs);
+        if last_group >= BUSY_GROUP {
+            std::thread::sleep(GATHERING);
+        }
+        last_group = commit_group(&mut connection, first, &mut jobs);
     }
 }
 
-/// Runs `first` and whoever else waits by then in one transaction.
-fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+/// Runs `first` and whoever else waits by then in one transaction. How many they were.
+fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) -> usize {
     if let Err(error) = statement::run(connection, "BEGIN IMMEDIATE") {
         first(Turn::Refused(error))(Ok(()));
-        return;
+        return 0;
     }
     let mut answers = Vec::new();
     let mut next = Some(first);
@@ -152,9 +161,11 @@ fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiv
         next = if goes_on { jobs.try_recv().ok() } else { None };
     }
     let committed = commit(connection);
+    let count = answers.len();
     for answer in answers {
         answer(committed.clone());
     }
+    count
 }
 
 fn commit(connection: &Connection) -> Result<(), StoreError> {
