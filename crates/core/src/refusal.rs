@@ -25,6 +25,16 @@ pub enum Blame {
 }
 
 impl Blame {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::User,
+        Self::TenantAdmin,
+        Self::Credential,
+        Self::OtherClient,
+        Self::Transient,
+        Self::Ours,
+    ];
+
     /// Whether the grant becomes invalid.
     #[must_use]
     pub const fn ends_grant(self) -> bool {

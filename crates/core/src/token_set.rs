@@ -145,8 +145,39 @@ pub struct RefreshState {
     pub failures: i64,
     /// The provider's last word of refusal.
     pub last_error: Option<String>,
+    /// Whether a call may have gone out whose answer was never stored; until one is.
+    pub unheard: Option<Unheard>,
     /// Raised by every write.
     pub version: i64,
+}
+
+/// How a refresh ended without its answer being stored. The provider may have rotated the refresh token
+/// then, and if it refuses the old one later, this is the cause and not the user (rule 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// The process that held the lease never gave it back: it died, or could not write.
+    Interrupted,
+    /// The call went out and brought no answer.
+    AnswerLost,
+}
+
+impl Unheard {
+    const ALL: [Self; 2] = [Self::Interrupted, Self::AnswerLost];
+
+    /// The name in the database, in the sequence of changes and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interrupted => "refresh_interrupted",
+            Self::AnswerLost => "answer_lost",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|u| u.as_str() == text)
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::detect::DetectionLimiter;
 use crate::error::Error;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
-use crate::refresh::{Breakers, Flights};
+use crate::refresh::{Breakers, Flights, RefreshCounts};
 use crate::signing::Signing;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
@@ -104,6 +104,7 @@ pub(crate) struct Inner {
     pub(crate) detections: DetectionLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
+    pub(crate) refresh_counts: RefreshCounts,
     pub(crate) api_hosts: ApiHosts,
     pub(crate) refusals: Refusals,
     tracker: TaskTracker,
@@ -152,6 +153,7 @@ impl Engine {
             detections: DetectionLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),
+            refresh_counts: RefreshCounts::default(),
             api_hosts,
             refusals: Refusals::default(),
             tracker: TaskTracker::new(),

@@ -12,11 +12,18 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "first",
-    text: include_str!("../migrations/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first",
+        text: include_str!("../migrations/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "unheard",
+        text: include_str!("../migrations/0002_unheard.sql"),
+    },
+];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.
 const ADVISORY_LOCK: i64 = 0x6b65_7977_6179;

@@ -16,6 +16,7 @@ use keyway_core::token_set::{ProviderTokens, RefreshState, TokenSet};
 use secrecy::SecretString;
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Pause between two looks at a refresh somebody else has under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -75,8 +76,12 @@ impl Engine {
         }
         match self.call(&held.set, &credential).await {
             Ok((tokens, old)) => {
+                let answered_at = Instant::now();
                 self.inner.breakers.succeeded(credential.id, self.now());
                 let stored = self.keep(asking, held, &tokens, &old).await;
+                self.inner
+                    .refresh_counts
+                    .answered(&stored, answered_at.elapsed());
                 self.note_healthy(&credential).await;
                 stored
             }

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::refresh::LEASE_MS;
 use keyway_core::time::UnixMillis;
-use keyway_core::token_set::{RefreshState, TokenSet};
+use keyway_core::token_set::{RefreshState, TokenSet, Unheard};
 use keyway_store::{Session, StoreError};
 
 /// What asking for the lease found.
@@ -102,7 +102,10 @@ async fn ask(s: &mut Session<'_>, asking: &Asking) -> Result<Asked, StoreError> 
     {
         return Ok(Asked::Resting(rest));
     }
+    // An owner that never gave its lease back may have got new tokens that nobody stored.
+    let died = state.lease_owner.is_some().then_some(Unheard::Interrupted);
     let held = RefreshState {
+        unheard: state.unheard.or(died),
         lease_owner: Some(asking.owner.clone()),
         lease_until: Some(clock.plus_ms(LEASE_MS)),
         version: known.as_ref().map_or(1, |state| state.version + 1),

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod breakers;
+mod counts;
 mod flight;
 mod lease;
 mod opened;
@@ -15,6 +16,8 @@ mod refused;
 mod sweep;
 
 pub(crate) use breakers::Breakers;
+pub(crate) use counts::RefreshCounts;
+pub use counts::RefreshReport;
 pub(crate) use flight::Flights;
 pub use opened::OpenedToken;
 pub(crate) use opened::{OpenedTokens, table};

@@ -15,7 +15,8 @@ use keyway_core::grant::GrantStatus;
 use keyway_core::oauth::ProviderError;
 use keyway_core::refresh::{AfterRefusal, after_refusal};
 use keyway_core::refusal::{Blame, blame};
-use keyway_core::token_set::RefreshState;
+use keyway_core::token_set::{RefreshState, Unheard};
+use keyway_outbound::Sent;
 use serde_json::json;
 
 /// A failure, sorted.
@@ -25,6 +26,8 @@ struct Sorted {
     word: String,
     retry_after_secs: Option<i64>,
     provider_error: Option<Box<ProviderError>>,
+    /// The call may have been acted upon though it brought no answer.
+    is_answer_lost: bool,
 }
 
 impl Engine {
@@ -55,6 +58,7 @@ impl Engine {
             word: "internal".to_owned(),
             retry_after_secs: None,
             provider_error: None,
+            is_answer_lost: false,
         };
         let no = NoToken::from(error);
         self.give_back(
@@ -125,6 +129,10 @@ impl Engine {
             due_at,
             failures,
             last_error: Some(format!("{}: {}", sorted.blame.as_str(), sorted.word)),
+            unheard: match sorted.is_answer_lost {
+                true => held.state.unheard.or(Some(Unheard::AnswerLost)),
+                false => held.state.unheard,
+            },
             version: held.state.version + 1,
         }
     }
@@ -137,6 +145,7 @@ impl Engine {
         sorted: Sorted,
     ) -> Outcome {
         let state = self.waiting_state(held, &sorted, asking);
+        self.inner.refresh_counts.refused(sorted.blame);
         match sorted.blame {
             Blame::User | Blame::TenantAdmin => {
                 self.end_grant(asking, held, &sorted, state).await?;
@@ -177,8 +186,9 @@ impl Engine {
         let (application_id, grant_id) = (asking.application_id, asking.grant_id);
         let (set_id, set_version) = (held.set.id, held.set.version);
         let lease_version = held.state.version;
+        let cause = self.cause_of_end(asking, held, sorted);
         let detail = json!({
-            "cause": sorted.blame.as_str(), "error": sorted.word,
+            "cause": cause, "error": sorted.word,
             "credential_id": held.set.credential_id.to_string(), "provider": held.set.provider.as_str(),
         });
         let change = ChangeOf {
@@ -212,6 +222,22 @@ impl Engine {
         .await?;
         Ok(())
     }
+
+    /// Why the grant ends: the user's or administrator's doing, or an earlier answer of the provider's
+    /// that nobody stored. The latter is no deed of theirs, and an operator should hear of it.
+    fn cause_of_end(&self, asking: &Asking, held: &Held, sorted: &Sorted) -> &'static str {
+        match held.state.unheard {
+            Some(unheard) if sorted.blame == Blame::User => {
+                self.inner.refresh_counts.lost();
+                tracing::error!(
+                    grant = %asking.grant_id, credential = %held.set.credential_id, cause = unheard.as_str(),
+                    "a grant has ended because the answer to an earlier refresh was never stored; its user must sign in again"
+                );
+                unheard.as_str()
+            }
+            _ => sorted.blame.as_str(),
+        }
+    }
 }
 
 /// Sorts a failure; one of our own making is handed back.
@@ -221,6 +247,7 @@ fn sort(credential: &Credential, failure: ProviderFailure) -> Result<Sorted, Err
         word,
         retry_after_secs,
         provider_error: None,
+        is_answer_lost: false,
     };
     Ok(match failure {
         ProviderFailure::Refused(error) => Sorted {
@@ -228,23 +255,30 @@ fn sort(credential: &Credential, failure: ProviderFailure) -> Result<Sorted, Err
             word: error.error.clone(),
             retry_after_secs: error.retry_after_secs,
             provider_error: Some(Box::new(error)),
+            is_answer_lost: false,
         },
         ProviderFailure::Overloaded {
             status,
             retry_after_secs,
         } => transient(format!("status {status}"), retry_after_secs),
         ProviderFailure::Unreachable(cause) => {
-            let word = match cause.sent {
-                keyway_outbound::Sent::No => "not_reached",
-                // It may have rotated the refresh token and nobody heard: a cause of its own (rule 5).
-                keyway_outbound::Sent::Perhaps => "answer_lost",
-            };
             tracing::warn!(credential = %credential.id, %cause, "a refresh got no answer");
-            transient(word.to_owned(), None)
+            match cause.sent {
+                Sent::No => transient("not_reached".to_owned(), None),
+                // It may have rotated the refresh token and nobody heard: a cause of its own (rule 5).
+                Sent::Perhaps => Sorted {
+                    is_answer_lost: true,
+                    ..transient(Unheard::AnswerLost.as_str().to_owned(), None)
+                },
+            }
         }
         ProviderFailure::Nonsense(why) => {
             tracing::warn!(credential = %credential.id, why, "a refresh got an answer that makes no sense");
-            transient("unintelligible".to_owned(), None)
+            // Whatever it tried to say, it may have rotated the token.
+            Sorted {
+                is_answer_lost: true,
+                ..transient("unintelligible".to_owned(), None)
+            }
         }
         ProviderFailure::Ours(error) => return Err(error),
     })

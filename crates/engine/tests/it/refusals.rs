@@ -4,9 +4,11 @@ use keyway_core::change::Action;
 use keyway_core::credential::HealthStatus;
 use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::provider::Provider::Google;
+use keyway_core::time::UnixMillis;
+use keyway_core::token_set::RefreshState;
 use keyway_engine::ErrorKind;
-use keyway_sandbox::{Fault, Faults, When};
-use keyway_testkit::{ALICE, BOB, DEV, SignIn, World, eventually, on_both_databases};
+use keyway_sandbox::{Fault, Faults, Rotation, When};
+use keyway_testkit::{ALICE, BOB, DEV, SignIn, World, on_both_databases};
 
 fn token_faults(fault: Fault) -> Faults {
     Faults {
@@ -160,21 +162,77 @@ async fn rule_06_unauthorized_client_on_the_only_grant_is_that_grants(world: &Wo
     assert_eq!(health(world, &grant).await, HealthStatus::Healthy);
 }
 
-async fn rule_05_an_answer_that_was_lost_is_recorded_as_a_cause_of_its_own(world: &World) {
+/// Why the grant ended, as the sequence of changes has it.
+async fn cause_of_end(world: &World, seq: i64) -> String {
+    let changes = world.changes_since(seq).await;
+    let expired = changes
+        .iter()
+        .find(|c| c.action == Action::Expired)
+        .unwrap();
+    let cause = &expired.detail["cause"];
+    cause.as_str().unwrap().to_owned()
+}
+
+async fn rule_05_a_grant_lost_with_an_answer_has_a_cause_of_its_own(world: &World) {
     let grant = expired(world).await;
+    let seq = world.latest_seq().await;
     world
         .provider
         .set_faults(token_faults(Fault::drop_connection(When::After)));
     assert!(world.engine.fresh_token(&grant).await.is_err());
+    // It was used before all the same, for all the provider knows; another fault in between hides nothing.
+    for fault in [Fault::status(503), Fault::default()] {
+        world.pass_secs(10);
+        world.provider.set_faults(token_faults(fault));
+        assert!(world.engine.fresh_token(&grant).await.is_err());
+    }
+    assert_eq!(world.app.grant(grant.id).await.status, GrantStatus::Invalid);
+    assert_eq!(cause_of_end(world, seq).await, "answer_lost");
+    assert_eq!(world.engine.refresh_report().lost, 1);
+}
+
+/// What a process leaves that dies while a refresh is under way.
+async fn abandon(world: &World, grant: &Grant) {
     let (application_id, id) = (grant.application_id, grant.id);
-    eventually("the cause is recorded", async || {
-        let job = world
-            .store
-            .read(move |s| Box::pin(async move { s.refresh_state(application_id, id).await }));
-        let state = job.await.unwrap().unwrap();
-        state.last_error.as_deref() == Some("transient: answer_lost")
-    })
-    .await;
+    let job = world.store.write(move |s| {
+        Box::pin(async move {
+            let known = s.refresh_state(application_id, id).await?.unwrap();
+            let held = RefreshState {
+                lease_owner: Some("a process that died".to_owned()),
+                lease_until: Some(UnixMillis(1)),
+                ..known.clone()
+            };
+            s.upsert_refresh_state(application_id, id, &held, Some(known.version))
+                .await
+        })
+    });
+    assert!(job.await.unwrap());
+}
+
+async fn rule_05_a_grant_lost_with_a_process_has_a_cause_of_its_own(world: &World) {
+    let grant = expired(world).await;
+    abandon(world, &grant).await;
+    let seq = world.latest_seq().await;
+    refused_with(world, &grant, Fault::error("invalid_grant", "reused")).await;
+    assert_eq!(cause_of_end(world, seq).await, "refresh_interrupted");
+    assert_eq!(world.engine.refresh_report().lost, 1);
+}
+
+async fn rule_05_what_a_dead_process_left_is_forgotten_once_a_refresh_is_stored(world: &World) {
+    let grant = expired(world).await;
+    abandon(world, &grant).await;
+    world.engine.fresh_token(&grant).await.unwrap();
+    world.pass_secs(3601);
+    let seq = world.latest_seq().await;
+    refused_with(world, &grant, Fault::error("invalid_grant", "revoked")).await;
+    assert_eq!(cause_of_end(world, seq).await, "user");
+    let report = world.engine.refresh_report();
+    assert_eq!(report.lost, 0);
+    assert_eq!(
+        report.outcomes[..3],
+        [("stored", 1), ("not_stored", 0), ("user", 1)]
+    );
+    assert!(report.unstored_us_max > 0);
 }
 
 on_both_databases!(
@@ -184,5 +242,9 @@ on_both_databases!(
     rule_06_a_retry_after_is_honoured,
     rule_06_what_makes_no_sense_ends_nothing,
     rule_06_unauthorized_client_on_the_only_grant_is_that_grants,
-    rule_05_an_answer_that_was_lost_is_recorded_as_a_cause_of_its_own,
+    rule_05_a_grant_lost_with_a_process_has_a_cause_of_its_own,
+    rule_05_what_a_dead_process_left_is_forgotten_once_a_refresh_is_stored,
+);
+on_both_databases!(World::options().rotation(Rotation::OnWithReuseDetection) =>
+    rule_05_a_grant_lost_with_an_answer_has_a_cause_of_its_own,
 );

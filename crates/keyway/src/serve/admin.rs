@@ -59,9 +59,11 @@ impl Admin {
 }
 
 async fn metrics(State(admin): State<Admin>) -> ([(http::HeaderName, &'static str); 1], String) {
+    let engine = &admin.engine;
+    let is_ready = engine.is_ready().await;
     let text = admin
         .metrics
-        .render(admin.engine.now(), admin.engine.is_ready().await);
+        .render(engine.now(), is_ready, &engine.refresh_report());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 

@@ -1,9 +1,11 @@
 //! What a server counts about itself, in Prometheus' text format.
 
 mod proxy;
+mod refresh;
 
 use http::StatusCode;
 use keyway_core::time::UnixMillis;
+use keyway_engine::refresh::RefreshReport;
 use proxy::ProxyMetrics;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,7 +40,12 @@ impl Metrics {
     }
 
     /// All of it as text.
-    pub(super) fn render(&self, now: UnixMillis, is_ready: bool) -> String {
+    pub(super) fn render(
+        &self,
+        now: UnixMillis,
+        is_ready: bool,
+        refreshes: &RefreshReport,
+    ) -> String {
         let mut text = String::from(
             "# HELP keyway_http_requests_total Requests answered on the public listener, by class of status.\n\
              # TYPE keyway_http_requests_total counter\n",
@@ -51,6 +58,7 @@ impl Metrics {
             );
         }
         self.proxy.render(&mut text);
+        refresh::render(refreshes, &mut text);
         let uptime_ms = now.0.saturating_sub(self.started_at.0).max(0);
         let _ = write!(
             text,
@@ -82,7 +90,7 @@ mod tests {
         for status in [200, 204, 404, 503] {
             metrics.count(StatusCode::from_u16(status).unwrap());
         }
-        let text = metrics.render(UnixMillis(2_500), true);
+        let text = metrics.render(UnixMillis(2_500), true, &RefreshReport::default());
         assert!(
             text.contains("keyway_http_requests_total{status=\"2xx\"} 2\n"),
             "{text}"

@@ -7,16 +7,16 @@ use crate::session::Session;
 use crate::statement::statements;
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
 use keyway_core::time::UnixMillis;
-use keyway_core::token_set::RefreshState;
+use keyway_core::token_set::{RefreshState, Unheard};
 
 statements! { "refresh_states";
     INSERT = "INSERT INTO refresh_states
-        (application_id, grant_id, lease_owner, lease_until, due_at, failures, last_error, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 1) ON CONFLICT (application_id, grant_id) DO NOTHING";
+        (application_id, grant_id, lease_owner, lease_until, due_at, failures, last_error, unheard, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1) ON CONFLICT (application_id, grant_id) DO NOTHING";
     UPDATE = "UPDATE refresh_states SET lease_owner = $4, lease_until = $5, due_at = $6, failures = $7,
-        last_error = $8, version = version + 1
+        last_error = $8, unheard = $9, version = version + 1
         WHERE application_id = $1 AND grant_id = $2 AND version = $3";
-    BY_GRANT = "SELECT lease_owner, lease_until, due_at, failures, last_error, version
+    BY_GRANT = "SELECT lease_owner, lease_until, due_at, failures, last_error, unheard, version
         FROM refresh_states WHERE application_id = $1 AND grant_id = $2";
     DUE = "SELECT r.application_id AS application_id, r.grant_id AS grant_id,
             t.credential_id AS credential_id
@@ -52,6 +52,7 @@ fn refresh_state(row: &mut Row) -> Result<RefreshState, StoreError> {
         due_at: row.opt_time("due_at")?,
         failures: row.int("failures")?,
         last_error: row.opt_text("last_error")?,
+        unheard: row.opt_text("unheard")?.as_deref().and_then(Unheard::parse),
         version: row.int("version")?,
     })
 }
@@ -70,6 +71,7 @@ impl Session<'_> {
         new: &RefreshState,
         expected_version: Option<i64>,
     ) -> Result<bool, StoreError> {
+        let unheard = new.unheard.map(Unheard::as_str);
         let Some(expected_version) = expected_version else {
             let values = args![
                 application_id,
@@ -79,6 +81,7 @@ impl Session<'_> {
                 new.due_at,
                 new.failures,
                 new.last_error,
+                unheard,
             ];
             return self.wrote(&INSERT, values).await;
         };
@@ -91,6 +94,7 @@ impl Session<'_> {
             new.due_at,
             new.failures,
             new.last_error,
+            unheard,
         ];
         self.wrote(&UPDATE, values).await
     }

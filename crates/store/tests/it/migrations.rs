@@ -1,10 +1,15 @@
 //! Migrations.
 
-use crate::{Db, on_both};
+use crate::fixtures::{grant, tenant};
+use crate::{Db, get, on_both, put};
 use keyway_core::time::{ManualClock, UnixMillis};
+use keyway_core::token_set::RefreshState;
 use keyway_store::testing::TestDatabase;
 use keyway_store::{Backend, Store, StoreError};
 use std::sync::Arc;
+
+/// The version this program brings a database to.
+const NEWEST: i64 = 2;
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(UnixMillis(5)))
@@ -16,15 +21,36 @@ async fn reopened(db: &crate::Db) -> Result<Store, StoreError> {
 
 on_both! {
     migrating_again_changes_nothing,
+    a_database_of_the_first_version_is_brought_up_with_its_rows,
     a_newer_database_is_refused_with_words,
     a_migration_of_another_text_is_refused,
 }
 
 async fn migrating_again_changes_nothing(db: &Db) {
     let report = db.store.migrate().await.unwrap();
-    assert_eq!((report.from, report.to), (1, 1));
+    assert_eq!((report.from, report.to), (NEWEST, NEWEST));
     assert!(report.applied.is_empty());
-    assert_eq!(db.store.schema_version().await, Ok(1));
+    assert_eq!(db.store.schema_version().await, Ok(NEWEST));
+}
+
+async fn a_database_of_the_first_version_is_brought_up_with_its_rows(db: &Db) {
+    let id = grant(1, 1).id;
+    let held = RefreshState {
+        lease_owner: Some("of the first version".into()),
+        ..RefreshState::default()
+    };
+    put!(db, |s| s.upsert_refresh_state(tenant(1), id, &held, None));
+    let back = "ALTER TABLE refresh_states DROP COLUMN unheard; DELETE FROM schema_migrations WHERE version > 1";
+    db.database.execute(back).await;
+    let store = reopened(db).await.unwrap();
+    assert_eq!(store.schema_version().await, Ok(1));
+    let report = store.migrate().await.unwrap();
+    assert_eq!((report.from, report.to), (1, NEWEST));
+    assert_eq!(report.applied, ["unheard"]);
+    store.close().await;
+    let kept = get!(db, |s| s.refresh_state(tenant(1), id)).unwrap();
+    assert_eq!(kept.lease_owner.as_deref(), Some("of the first version"));
+    assert_eq!(kept.unheard, None);
 }
 
 async fn a_newer_database_is_refused_with_words(db: &Db) {
@@ -33,7 +59,7 @@ async fn a_newer_database_is_refused_with_words(db: &Db) {
         .await;
     let error = StoreError::Newer {
         found: 99,
-        known: 1,
+        known: NEWEST,
     };
     assert_eq!(reopened(db).await.err(), Some(error.clone()));
     assert_eq!(db.store.migrate().await, Err(error.clone()));
@@ -65,7 +91,7 @@ async fn migrate_twice_at_once(database: &TestDatabase) {
         report.applied.len()
     };
     let (a, b, c) = tokio::join!(start(), start(), start());
-    assert_eq!(a + b + c, 1);
+    assert_eq!(i64::try_from(a + b + c), Ok(NEWEST));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::fixtures::*;
 use crate::{Db, get, on_both, put, try_put};
-use keyway_core::token_set::{RefreshState, TokenSetState};
+use keyway_core::token_set::{RefreshState, TokenSetState, Unheard};
 use keyway_store::{Constraint, StoreError};
 
 on_both! {
@@ -132,6 +132,7 @@ async fn rule_05_a_refresh_state_is_made_once_and_fenced_by_its_version(db: &Db)
         due_at: Some(at(40)),
         failures: 2,
         last_error: Some("invalid_grant".into()),
+        unheard: Some(Unheard::Interrupted),
         version: 0,
     };
     let first = state.clone();
