@@ -23,6 +23,7 @@ pub mod page;
 pub mod pkce;
 pub mod provider;
 pub mod proxy;
+pub mod rate;
 pub mod reauth;
 pub mod redirect_uri;
 pub mod refresh;

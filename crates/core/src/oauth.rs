@@ -387,7 +387,8 @@ fn read_scope(value: &Value) -> Option<Scopes> {
     }
 }
 
-/// Seconds, as a number or a quoted number. Absent, negative and absurd values become plausible ones.
+/// Seconds, as a number or a quoted number. Absent and absurd values become plausible ones: of a token that
+/// is over when it is given, nothing else can be meant than that the provider does not say.
 fn read_lifetime(value: Option<&Value>) -> i64 {
     let seconds = value.and_then(|v| {
         v.as_i64()
@@ -395,7 +396,7 @@ fn read_lifetime(value: Option<&Value>) -> i64 {
             .or_else(|| v.as_u64().map(|_| i64::MAX))
     });
     seconds
-        .filter(|s| *s >= 0)
+        .filter(|s| *s > 0)
         .map_or(DEFAULT_LIFETIME_SECS, |s| s.min(LIFETIME_MAX_SECS))
 }
 

@@ -149,7 +149,7 @@ fn tokens_are_read_with_every_spelling_of_scope_and_lifetime() {
             DEFAULT_LIFETIME_SECS,
         ),
         (r#","expires_in":18446744073709551615"#, LIFETIME_MAX_SECS),
-        (r#","expires_in":0"#, 0),
+        (r#","expires_in":0"#, DEFAULT_LIFETIME_SECS),
     ] {
         let body = format!(r#"{{"access_token":"a"{expires_in}}}"#);
         assert_eq!(read(&body).expires_in_secs, expected, "{body}");

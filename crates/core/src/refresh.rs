@@ -21,6 +21,8 @@ const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 5 * 60_000;
 /// Longest wait a provider's `Retry-After` is honoured for, in milliseconds.
 const RETRY_AFTER_MAX_MS: i64 = 60 * 60_000;
+/// No grant is left alone for longer after a refusal, in milliseconds.
+pub const REST_MAX_MS: i64 = RETRY_AFTER_MAX_MS;
 const DAY_MS: i64 = 24 * 60 * 60_000;
 
 /// How long a provider keeps a refresh token that nobody uses, in milliseconds; `None` where no end is
@@ -56,13 +58,26 @@ pub enum Freshness {
     Stale,
 }
 
-/// Judges a token. `jitter` in 0..=1000 is the grant's own share of [`LEAD_JITTER_MS`].
+/// When a token was obtained and when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// When the provider gave it.
+    pub obtained_at: UnixMillis,
+    /// When it ends.
+    pub expires_at: UnixMillis,
+}
+
+/// Judges a token. `jitter` in 0..=1000 is the grant's own share of [`LEAD_JITTER_MS`]. A token that lives
+/// shorter than usual has a lead and a margin in proportion: it would never be fresh otherwise, and every
+/// call would refresh it.
 #[must_use]
-pub fn freshness(expires_at: UnixMillis, now: UnixMillis, jitter: u16) -> Freshness {
-    let left = expires_at.0.saturating_sub(now.0);
+pub fn freshness(life: Life, now: UnixMillis, jitter: u16) -> Freshness {
+    let whole = life.expires_at.0.saturating_sub(life.obtained_at.0).max(0);
+    let left = life.expires_at.0.saturating_sub(now.0);
     let lead = LEAD_MS + LEAD_JITTER_MS * i64::from(jitter.min(1000)) / 1000;
+    let lead = lead.min(whole / 4);
     match left {
-        left if left <= MARGIN_MS => Freshness::Stale,
+        left if left <= MARGIN_MS.min(whole / 10) => Freshness::Stale,
         left if left <= lead => Freshness::Ageing,
         _ => Freshness::Fresh,
     }
@@ -113,11 +128,12 @@ pub fn after_refusal(
     match blame {
         Blame::User | Blame::TenantAdmin => AfterRefusal::End,
         Blame::Credential => AfterRefusal::AwaitCredential,
-        Blame::Transient => {
+        // Of another client's it is not known yet whose fault it is: soon again shows.
+        Blame::Transient | Blame::OtherClient => {
             AfterRefusal::RetryAt(retry_at(now, failures, retry_after_secs, jitter))
         }
-        // Neither mends itself soon; a slow retry shows when somebody has mended it.
-        Blame::OtherClient | Blame::Ours => {
+        // It does not mend itself soon; a slow retry shows when somebody has mended it.
+        Blame::Ours => {
             AfterRefusal::RetryAt(retry_at(now, failures.max(8), retry_after_secs, jitter))
         }
     }
@@ -126,37 +142,65 @@ pub fn after_refusal(
 /// How often a broken credential is tried while calls arrive, in milliseconds.
 pub const BREAKER_PROBE_MS: i64 = 5_000;
 
+/// How long after its opening a breaker is probed for the first time if nobody calls, in milliseconds;
+/// doubles.
+const QUIET_PROBE_MS: i64 = 60_000;
+/// The longest of these pauses, in milliseconds.
+const QUIET_PROBE_MAX_MS: i64 = 15 * 60_000;
+
 /// A credential's breaker: open while the provider refuses the client itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker {
-    /// Since when it is open, and when the last probe went through.
-    open: Option<UnixMillis>,
+    open: Option<Open>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    /// When it opened, or the last call was let through.
+    last: UnixMillis,
+    /// When it is probed next although nobody calls, and the pause after that.
+    quiet_at: UnixMillis,
+    quiet_pause_ms: i64,
 }
 
 impl Breaker {
     /// Whether a call may go to the provider now. While open, one may every few seconds: it shows
     /// whether the credential has been mended.
     pub fn admits(&mut self, now: UnixMillis) -> bool {
-        match self.open {
+        match &mut self.open {
             None => true,
-            Some(last) if now >= last.plus_ms(BREAKER_PROBE_MS) => {
-                self.open = Some(now);
+            Some(open) if now >= open.last.plus_ms(BREAKER_PROBE_MS) => {
+                open.last = now;
                 true
             }
             Some(_) => false,
         }
     }
 
+    /// Whether it is time for a probe although nobody calls: ever more seldom.
+    pub fn wants_probe(&mut self, now: UnixMillis) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| now >= open.quiet_at) else {
+            return false;
+        };
+        open.quiet_pause_ms = (open.quiet_pause_ms * 2).min(QUIET_PROBE_MAX_MS);
+        open.quiet_at = now.plus_ms(open.quiet_pause_ms);
+        true
+    }
+
     /// Whether a call would be turned away now. Asking takes nobody's turn.
     #[must_use]
     pub fn turns_away(&self, now: UnixMillis) -> bool {
         self.open
-            .is_some_and(|last| now < last.plus_ms(BREAKER_PROBE_MS))
+            .is_some_and(|open| now < open.last.plus_ms(BREAKER_PROBE_MS))
     }
 
     /// The provider refused the client.
     pub fn trip(&mut self, now: UnixMillis) {
-        self.open.get_or_insert(now);
+        self.open.get_or_insert(Open {
+            last: now,
+            quiet_at: now.plus_ms(QUIET_PROBE_MS),
+            quiet_pause_ms: QUIET_PROBE_MS,
+        });
     }
 
     /// The provider accepted the client.
@@ -179,16 +223,34 @@ mod tests {
 
     #[test]
     fn rule_11_a_token_is_served_until_its_last_seconds_and_refreshed_before() {
-        let judged = |left_ms| freshness(NOW.plus_ms(left_ms), NOW, 0);
+        let of = |left_ms| Life {
+            obtained_at: NOW.plus_ms(left_ms - 3_600_000),
+            expires_at: NOW.plus_ms(left_ms),
+        };
+        let judged = |left_ms| freshness(of(left_ms), NOW, 0);
         assert_eq!(judged(LEAD_MS + 1), Freshness::Fresh);
         assert_eq!(judged(LEAD_MS), Freshness::Ageing);
         assert_eq!(judged(MARGIN_MS + 1), Freshness::Ageing);
         assert_eq!(judged(MARGIN_MS), Freshness::Stale);
         assert_eq!(judged(-1), Freshness::Stale);
         assert_eq!(
-            freshness(NOW.plus_ms(LEAD_MS + LEAD_JITTER_MS), NOW, 1000),
+            freshness(of(LEAD_MS + LEAD_JITTER_MS), NOW, 1000),
             Freshness::Ageing
         );
+    }
+
+    #[test]
+    fn rule_11_a_short_lived_token_is_fresh_for_most_of_its_life() {
+        let life = Life {
+            obtained_at: NOW,
+            expires_at: NOW.plus_ms(30_000),
+        };
+        let judged = |after_ms| freshness(life, NOW.plus_ms(after_ms), 500);
+        assert_eq!(judged(0), Freshness::Fresh);
+        assert_eq!(judged(22_499), Freshness::Fresh);
+        assert_eq!(judged(22_500), Freshness::Ageing);
+        assert_eq!(judged(26_999), Freshness::Ageing);
+        assert_eq!(judged(27_000), Freshness::Stale);
     }
 
     #[test]
@@ -253,5 +315,16 @@ mod tests {
         assert!(!breaker.admits(later));
         breaker.close();
         assert!(breaker.admits(later) && !breaker.is_open());
+    }
+
+    #[test]
+    fn rule_06_a_breaker_nobody_calls_is_probed_ever_more_seldom() {
+        let mut breaker = Breaker::default();
+        assert!(!breaker.wants_probe(NOW));
+        breaker.trip(NOW);
+        let minutes: Vec<i64> = (0..60)
+            .filter(|minute| breaker.wants_probe(NOW.plus_ms(minute * 60_000)))
+            .collect();
+        assert_eq!(minutes, [1, 3, 7, 15, 30, 45]);
     }
 }

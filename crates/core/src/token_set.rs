@@ -4,6 +4,7 @@
 
 use crate::ids::{ApplicationId, CredentialId, GrantId, SignInId, TokenSetId};
 use crate::provider::Provider;
+use crate::refresh::{Freshness, Life, freshness};
 use crate::scope::Scopes;
 use crate::sealed::Sealed;
 use crate::time::UnixMillis;
@@ -79,6 +80,21 @@ pub struct TokenSet {
     pub updated_at: UnixMillis,
     /// Raised by every write.
     pub version: i64,
+}
+
+impl TokenSet {
+    /// How good its access token still is at `now`, for a grant with that share of the jitter.
+    #[must_use]
+    pub fn freshness(&self, now: UnixMillis, jitter: u16) -> Freshness {
+        let judge = |expires_at| {
+            let life = Life {
+                obtained_at: self.updated_at,
+                expires_at,
+            };
+            freshness(life, now, jitter)
+        };
+        self.access_expires_at.map_or(Freshness::Stale, judge)
+    }
 }
 
 /// The secrets of a token set.

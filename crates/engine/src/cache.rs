@@ -3,7 +3,7 @@
 
 use crate::follower::Following;
 use crate::known::KnownThings;
-use crate::refresh::{OpenedToken, OpenedTokens, table};
+use crate::refresh::{OpenedToken, OpenedTokens, is_over, table};
 use crate::tenant_json::{json_bytes, map_bytes};
 use bytes::Bytes;
 use keyway_core::change::{Action, Entity, NewChange};
@@ -199,28 +199,31 @@ impl Cache {
         writing
     }
 
-    /// Drops what `change` makes stale. Revocations are rare, so they clear a whole table rather than
-    /// keep an index of it.
+    /// Drops what `change` makes stale, and nothing of other applications: one that changes much must not
+    /// slow the rest down. Revocations are rare, so they go through a whole table rather than keep an index
+    /// of it.
     pub(crate) fn forget(&self, change: &NewChange) {
         self.forget_things(change);
         match (change.entity, change.action) {
             (Entity::ApiKey | Entity::Application, Action::Created) => {}
-            (Entity::ApiKey, _) => self.clear_keys(),
+            (Entity::ApiKey, _) => self.forget_keys(change.application_id),
             (Entity::Application, _) => {
-                self.clear_keys();
-                self.clear_tokens();
+                self.forget_keys(change.application_id);
+                self.forget_tokens(change.application_id);
             }
-            (Entity::TokenFamily, Action::Revoked) => self.clear_tokens(),
+            (Entity::TokenFamily, Action::Revoked) => self.forget_tokens(change.application_id),
             (Entity::Grant, Action::Created) => {}
             (Entity::TokenSet, _) => self.forget_opened(&change.entity_id),
             (Entity::Grant, action) => {
                 self.forget_grant(&change.entity_id);
                 if action == Action::Deleted {
-                    self.clear_tokens();
+                    self.forget_tokens(change.application_id);
                 }
             }
             // Grants stand on them, and are not told one by one.
-            (Entity::Credential | Entity::Connector, Action::Deleted) => self.clear_grants(),
+            (Entity::Credential | Entity::Connector, Action::Deleted) => {
+                self.forget_grants(change.application_id);
+            }
             _ => {}
         }
     }
@@ -267,6 +270,31 @@ impl Cache {
         self.tokens.clear();
     }
 
+    fn forget_keys(&self, of: ApplicationId) {
+        let _writing = self.forgetting();
+        self.keys
+            .retain(|_, known| known.caller.application_id != of);
+    }
+
+    fn forget_tokens(&self, of: ApplicationId) {
+        let _writing = self.forgetting();
+        self.tokens.retain(|_, known| known.application_id != of);
+    }
+
+    /// The grants of an application, and whatever is open of them.
+    fn forget_grants(&self, of: ApplicationId) {
+        let _writing = self.forgetting();
+        self.grants
+            .retain(|_, known| known.grant.application_id != of);
+        self.opened.retain(|_, token| token.application_id != of);
+    }
+
+    /// Drops secrets that have been open long enough, used or not.
+    pub(crate) fn drop_opened(&self, now: UnixMillis) {
+        self.opened.retain(|_, token| !is_over(token, now));
+        self.things.drop_opened(now);
+    }
+
     fn forget_grant(&self, id: &str) {
         let _writing = self.forgetting();
         match id.parse::<GrantId>() {
@@ -290,7 +318,7 @@ impl Cache {
         }
     }
 
-    pub(crate) fn clear_grants(&self) {
+    fn clear_grants(&self) {
         let _writing = self.forgetting();
         self.grants.clear();
         self.opened.clear();
@@ -381,6 +409,33 @@ mod tests {
         let fresh = cache.key(&digest).unwrap_err();
         cache.remember_key(fresh, digest, known());
         assert!(cache.key(&digest).is_ok());
+    }
+
+    #[test]
+    fn rule_08_what_one_application_changes_is_forgotten_of_that_one_alone() {
+        let cache = Cache::new();
+        let of = |n: u128| KnownKey {
+            caller: Caller {
+                application_id: ApplicationId::from_u128(n),
+                ..known().caller
+            },
+            expires_at: None,
+        };
+        for n in 1..=2_u8 {
+            let miss = cache.key(&Digest([n; 32])).unwrap_err();
+            cache.remember_key(miss, Digest([n; 32]), of(u128::from(n)));
+        }
+        cache.forget(&NewChange {
+            at: UnixMillis(0),
+            application_id: ApplicationId::from_u128(1),
+            entity: Entity::ApiKey,
+            entity_id: "any".into(),
+            action: Action::Revoked,
+            actor: "test".into(),
+            detail: serde_json::Map::new(),
+        });
+        assert!(cache.key(&Digest([1; 32])).is_err());
+        assert!(cache.key(&Digest([2; 32])).is_ok());
     }
 
     #[test]

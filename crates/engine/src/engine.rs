@@ -5,7 +5,7 @@ use crate::detect::DetectionLimiter;
 use crate::error::Error;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
-use crate::refresh::{Breakers, Flights, RefreshCounts};
+use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::signing::Signing;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
@@ -105,6 +105,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
     pub(crate) refresh_counts: RefreshCounts,
+    pub(crate) outages: Outages,
     pub(crate) api_hosts: ApiHosts,
     pub(crate) refusals: Refusals,
     tracker: TaskTracker,
@@ -154,6 +155,7 @@ impl Engine {
             flights: Flights::default(),
             breakers: Breakers::default(),
             refresh_counts: RefreshCounts::default(),
+            outages: Outages::default(),
             api_hosts,
             refusals: Refusals::default(),
             tracker: TaskTracker::new(),

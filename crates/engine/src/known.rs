@@ -96,16 +96,28 @@ impl KnownThings {
             (Entity::Application | Entity::RedirectUri | Entity::Connector, action) => {
                 self.applications.remove(&change.application_id);
                 if action == Action::Deleted {
-                    self.credentials.clear();
+                    self.forget_credentials(change.application_id);
                 }
             }
-            // A borrower's client is the lender's: which borrows from which is not known here.
+            // A borrower's client is the lender's, of the same application: which borrows from which is
+            // not known here.
             (Entity::Credential, _) => {
                 self.applications.remove(&change.application_id);
-                self.credentials.clear();
+                self.forget_credentials(change.application_id);
             }
             _ => {}
         }
+    }
+
+    fn forget_credentials(&self, of: ApplicationId) {
+        self.credentials
+            .retain(|_, known| known.credential.application_id != of);
+    }
+
+    /// Drops secrets that have been open long enough.
+    pub(crate) fn drop_opened(&self, now: UnixMillis) {
+        self.credentials
+            .retain(|_, known| now < known.opened_at.plus_ms(CLIENT_KEPT_MS));
     }
 
     pub(crate) fn clear(&self) {

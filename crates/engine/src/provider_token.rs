@@ -64,7 +64,7 @@ impl Engine {
         Ok(ProviderToken {
             access_token: token.access_token.clone(),
             expires_at: token.expires_at,
-            scope: known.grant.scope.clone(),
+            scope: token.scope.clone(),
             credential_id: token.credential_id,
         })
     }

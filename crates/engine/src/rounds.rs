@@ -12,12 +12,13 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// One round of one kind of work. Looks between items whether the server is stopping.
 type Round = for<'e> fn(&'e Engine) -> BoxFuture<'e, Result<(), Error>>;
 
-const KINDS: [(&str, Round); 4] = [
+const KINDS: [(&str, Round); 5] = [
     ("revocations", |engine| Box::pin(engine.revoke_due())),
     ("keep-alive refreshes", |engine| {
         Box::pin(engine.refresh_due())
     }),
     ("probes", |engine| Box::pin(engine.probe_broken())),
+    ("opened secrets", |engine| Box::pin(engine.drop_opened())),
     ("sweeps", |engine| Box::pin(engine.sweep())),
 ];
 
@@ -39,6 +40,12 @@ impl Engine {
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
+    }
+
+    /// Drops secrets from memory that have been open long enough.
+    async fn drop_opened(&self) -> Result<(), Error> {
+        self.inner.cache.drop_opened(self.now());
+        Ok(())
     }
 
     /// One round of everything, one after the other.

@@ -112,6 +112,11 @@ fn lines(config: &Config) -> Vec<Line> {
         from(network.trusted_proxies_text.is_empty()),
     ));
     lines.push(Line::new(
+        "network.extra_certificates_file",
+        json!(network.extra_certificates_file),
+        from(network.extra_certificates_file.is_none()),
+    ));
+    lines.push(Line::new(
         "tokens.allow_provider_tokens",
         config.allow_provider_tokens,
         from(!config.allow_provider_tokens),

@@ -165,7 +165,11 @@ async fn find_master_key(
 }
 
 fn transport(config: &Config, runtime: &Handle) -> anyhow::Result<HttpTransport> {
-    Ok(HttpTransport::new(policy(config), runtime.clone())?)
+    Ok(HttpTransport::new(
+        policy(config),
+        runtime.clone(),
+        config.network.roots.clone(),
+    )?)
 }
 
 /// The way out for calls on behalf of grants.
@@ -173,7 +177,10 @@ fn transport(config: &Config, runtime: &Handle) -> anyhow::Result<HttpTransport>
 /// # Errors
 /// If TLS cannot be set up.
 pub(crate) fn upstreams(config: &Config) -> anyhow::Result<Upstreams> {
-    Ok(Upstreams::new(policy(config))?)
+    Ok(Upstreams::new(
+        policy(config),
+        config.network.roots.clone(),
+    )?)
 }
 
 fn policy(config: &Config) -> NetworkPolicy {

@@ -16,5 +16,5 @@ pub mod upstream;
 pub use address::{NetworkPolicy, is_public};
 pub use error::{CallError, CallErrorKind, Sent, Whose};
 pub use request::{Request, Response};
-pub use transport::{HttpTransport, SetupError, Transport};
+pub use transport::{HttpTransport, Roots, SetupError, Transport};
 pub use upstream::{AnswerBody, CallBody, Origin, Upload, Upstreams};

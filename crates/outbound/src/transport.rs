@@ -73,45 +73,13 @@ impl fmt::Debug for HttpTransport {
 
 impl HttpTransport {
     /// A transport under `policy` that works on `runtime`, which must have I/O and time enabled, and
-    /// trusts the certificate authorities of the Mozilla programme.
+    /// trusts `roots`.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(policy: NetworkPolicy, runtime: Handle) -> Result<Self, SetupError> {
-        Self::build(policy, runtime, public_roots())
-    }
-
-    /// The same, trusting the authorities whose certificates are in `extra_roots_pem` as well.
-    ///
-    /// # Errors
-    /// When that holds no certificates.
-    pub fn with_extra_roots(
-        policy: NetworkPolicy,
-        runtime: Handle,
-        extra_roots_pem: &[u8],
-    ) -> Result<Self, SetupError> {
-        let mut roots = public_roots();
-        let certificates = CertificateDer::pem_slice_iter(extra_roots_pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| SetupError::Certificates(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(SetupError::Certificates("it holds none".to_owned()));
-        }
-        for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| SetupError::Certificates(error.to_string()))?;
-        }
-        Self::build(policy, runtime, roots)
-    }
-
-    fn build(
-        policy: NetworkPolicy,
-        runtime: Handle,
-        roots: rustls::RootCertStore,
-    ) -> Result<Self, SetupError> {
+    pub fn new(policy: NetworkPolicy, runtime: Handle, roots: Roots) -> Result<Self, SetupError> {
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(roots)?)
+            .with_tls_config(roots.tls_config()?)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(GuardedConnector::new(policy));
@@ -126,17 +94,44 @@ impl HttpTransport {
     }
 }
 
-pub(crate) fn public_roots() -> rustls::RootCertStore {
-    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+/// The certificate authorities that are trusted.
+#[derive(Clone, Debug)]
+pub struct Roots(rustls::RootCertStore);
+
+impl Default for Roots {
+    /// Those of the Mozilla programme.
+    fn default() -> Self {
+        Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
+    }
 }
 
-pub(crate) fn tls_config(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, SetupError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| SetupError::Tls(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+impl Roots {
+    /// These and those whose certificates are in `pem`, such as an intranet's own.
+    ///
+    /// # Errors
+    /// When that holds no certificates.
+    pub fn and(mut self, pem: &[u8]) -> Result<Self, SetupError> {
+        let wrong = |error: &dyn fmt::Display| SetupError::Certificates(error.to_string());
+        let certificates = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| wrong(&error))?;
+        if certificates.is_empty() {
+            return Err(wrong(&"it holds none"));
+        }
+        for certificate in certificates {
+            self.0.add(certificate).map_err(|error| wrong(&error))?;
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn tls_config(self) -> Result<rustls::ClientConfig, SetupError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        Ok(rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| SetupError::Tls(error.to_string()))?
+            .with_root_certificates(self.0)
+            .with_no_client_auth())
+    }
 }
 
 /// Puts the tasks of connections on the transport's own runtime.

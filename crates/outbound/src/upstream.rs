@@ -14,7 +14,7 @@ pub use upload::{CallBody, Upload};
 use crate::address::NetworkPolicy;
 use crate::connector::GuardedConnector;
 use crate::error::{CallError, CallErrorKind};
-use crate::transport::{self, SetupError, failure};
+use crate::transport::{Roots, SetupError, failure};
 use answer::Lease;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version, header};
@@ -35,6 +35,11 @@ use tower::Service as _;
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 /// How long making a connection may take in all, with resolving, TCP and TLS.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
+/// What an HTTP/2 provider may send of one answer before its caller has read it, in bytes.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The same of all answers on one connection: as many windows as there are calls on it, so that callers who do
+/// not read hold up nobody else.
+const CONNECTION_WINDOW_BYTES: u32 = pool::STREAMS_MAX * STREAM_WINDOW_BYTES;
 /// How often an HTTP/2 provider is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -101,12 +106,12 @@ impl fmt::Debug for Upstreams {
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl Upstreams {
-    /// A way out under `policy`, trusting the certificate authorities of the Mozilla programme.
+    /// A way out under `policy`, trusting `roots`.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(policy: NetworkPolicy) -> Result<Self, SetupError> {
-        let tls = transport::tls_config(transport::public_roots())?;
+    pub fn new(policy: NetworkPolicy, roots: Roots) -> Result<Self, SetupError> {
+        let tls = roots.tls_config()?;
         let guarded = GuardedConnector::new(policy);
         let builder = |tls| {
             HttpsConnectorBuilder::new()
@@ -219,11 +224,12 @@ impl Upstreams {
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .handshake::<_, CallBody>(stream);
         let (sender, connection) = handshake.await.map_err(|e| broken(&e, origin))?;
         spawn(async move { drop(connection.await) });
-        self.pool.share(origin, sender.clone());
-        Ok(Sender::H2(sender))
+        Ok(Sender::H2(self.pool.share(origin, sender)))
     }
 }
 
@@ -262,6 +268,8 @@ fn shape(
     let headers = request.headers_mut();
     if is_http2 {
         headers.remove(header::HOST);
+        // HTTP/2 has none, and what it names would be dropped with it.
+        headers.remove(header::CONNECTION);
         *request.uri_mut() = origin.uri(target).ok_or_else(|| unfit(origin))?;
         *request.version_mut() = Version::HTTP_2;
     } else {
@@ -305,6 +313,7 @@ async fn in_time_moving<T>(
         }
         let bytes = upload.bytes();
         if bytes == seen_bytes {
+            upload.stall_if_waiting();
             return Err(late(origin));
         }
         seen_bytes = bytes;

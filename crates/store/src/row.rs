@@ -160,6 +160,16 @@ impl Row {
         self.present(parse(&text), column)
     }
 
+    pub(crate) fn opt_word<T>(
+        &mut self,
+        column: &'static str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Taken<Option<T>> {
+        let text = self.opt_text(column)?;
+        let word = text.map(|text| self.present(parse(&text), column));
+        word.transpose()
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&mut self, column: &'static str) -> Taken<T> {
         let text = self.text(column)?;
         self.present(serde_json::from_str(&text).ok(), column)

@@ -37,6 +37,8 @@ enum Database {
 struct Inner {
     database: Database,
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "testing")]
+    stage: Option<Arc<dyn crate::testing::Stage>>,
 }
 
 /// A handle on the database. Cheap to clone.
@@ -61,9 +63,31 @@ impl Store {
             DatabaseUrl::Sqlite(path) => Database::Sqlite(Box::new(Sqlite::open(path).await?)),
             DatabaseUrl::Postgres(url) => Database::Postgres(Postgres::open(url).await?),
         };
-        let store = Self(Arc::new(Inner { database, clock }));
+        let store = Self(Arc::new(Inner {
+            database,
+            clock,
+            #[cfg(feature = "testing")]
+            stage: None,
+        }));
         store.schema_version().await?;
         Ok(store)
+    }
+
+    /// The same store, nothing else of which is in use yet, with jobs that wait for their turns.
+    #[cfg(feature = "testing")]
+    pub(crate) fn staged(self, stage: Arc<dyn crate::testing::Stage>) -> Option<Self> {
+        let mut inner = Arc::into_inner(self.0)?;
+        inner.stage = Some(stage);
+        Some(Self(Arc::new(inner)))
+    }
+
+    /// A job's turn in a simulation; elsewhere always.
+    #[cfg(feature = "testing")]
+    async fn turn(&self, moment: crate::testing::Moment) -> Result<(), StoreError> {
+        match &self.0.stage {
+            Some(stage) => stage.turn(moment).await,
+            None => Ok(()),
+        }
     }
 
     /// Applies the migrations that are missing. Safe when two processes start together.
@@ -104,6 +128,8 @@ impl Store {
             + Send
             + 'static,
     {
+        #[cfg(feature = "testing")]
+        self.turn(crate::testing::Moment::BeforeRead).await?;
         let clock = &*self.0.clock;
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.read(clock, job),
@@ -125,10 +151,38 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
     {
+        #[cfg(feature = "testing")]
+        if self.0.stage.is_some() {
+            return self.write_on_stage(job).await;
+        }
+        self.write_now(job).await
+    }
+
+    async fn write_now<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+    {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(Arc::clone(&self.0.clock), job).await,
             Database::Postgres(postgres) => postgres.write(&*self.0.clock, job).await,
         }
+    }
+
+    /// Between its turns a job on stage is alone: nothing else runs on the thread until it is committed.
+    #[cfg(feature = "testing")]
+    async fn write_on_stage<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+    {
+        use crate::testing::{Moment, alone};
+        self.turn(Moment::BeforeWrite).await?;
+        let outcome = alone(self.write_now(job));
+        self.turn(Moment::AfterWrite).await?;
+        outcome
     }
 
     /// Where the database stands now, for polling: whatever this or another process records moves it.

@@ -8,13 +8,51 @@ use crate::error::StoreError;
 use crate::statement::{REGISTRY, Statement};
 use crate::store::{Backend, Store};
 use crate::url::DatabaseUrl;
+use futures_util::future::BoxFuture;
 use keyway_core::time::Clock;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
+
+/// Where a job on stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A reading job has not begun.
+    BeforeRead,
+    /// A writing job has not begun.
+    BeforeWrite,
+    /// A writing job is committed, or rolled back, and its caller does not know yet.
+    AfterWrite,
+}
+
+/// Decides when the jobs of a simulated process run.
+pub trait Stage: Send + Sync {
+    /// Ends when the job may go on. An error takes its place: before a job it does not run, after one
+    /// nobody hears how it ended.
+    fn turn(&self, moment: Moment) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// Waits for `work`, which another thread does, and lets nothing else run on this one meanwhile.
+pub(crate) fn alone<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+            return done;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// What a job hears that is refused its turn.
+#[must_use]
+pub fn simulated_outage() -> StoreError {
+    StoreError::down("a simulated outage")
+}
 
 /// A database that is there for one test.
 #[derive(Debug)]
@@ -125,6 +163,19 @@ impl TestDatabase {
     /// As [`Store::open`].
     pub async fn open(&self, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
         Store::open(&self.url, clock).await
+    }
+
+    /// Opens it for a simulated process, whose jobs wait for `stage`; nothing is migrated.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_staged(
+        &self,
+        clock: Arc<dyn Clock>,
+        stage: Arc<dyn Stage>,
+    ) -> Result<Store, StoreError> {
+        let store = self.open(clock).await?.staged(stage);
+        store.ok_or_else(|| StoreError::bug("the store is in use already"))
     }
 
     /// Runs statements of the test's own, past the store.

@@ -13,7 +13,7 @@ use keyway_core::time::{ManualClock, UnixMillis};
 use keyway_core::token_set::{ProviderTokens, TokenSet};
 use keyway_engine::unlock::open_vault;
 use keyway_engine::{Engine, Parts, Settings};
-use keyway_outbound::{HttpTransport, NetworkPolicy};
+use keyway_outbound::{HttpTransport, NetworkPolicy, Roots};
 use keyway_sandbox::{
     ClientConfig, Control, DEFAULT_TENANT_ID, Dialect, Sandbox, SandboxConfig, Signing,
 };
@@ -237,7 +237,7 @@ fn client(options: &WorldOptions, id: &str) -> ClientConfig {
 
 fn transport() -> HttpTransport {
     let policy = NetworkPolicy::new(false, ["127.0.0.1".to_owned()]);
-    HttpTransport::new(policy, Handle::current()).unwrap()
+    HttpTransport::new(policy, Handle::current(), Roots::default()).unwrap()
 }
 
 fn settings(options: &WorldOptions) -> Settings {

@@ -7,7 +7,7 @@
 mod headers;
 mod request;
 
-pub use headers::{answer_headers, call_headers};
+pub use headers::{answer_headers, call_headers, wants_websocket};
 pub use request::{CallRequest, UPSTREAM_HOST_HEADER};
 
 use crate::envelope::JSON;

@@ -1,18 +1,22 @@
 //! One attempt: lease, call, store, and only then hand out.
 
 use super::flight::Outcome;
-use super::lease::{Asked, Asking, Held};
+use super::lease::{Asked, Asking, Held, Rest};
 use super::opened::{NoToken, OpenedToken};
-use super::{ended, is_good, jitter_of};
+use super::{ended, jitter_of};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::provider_calls::ProviderFailure;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::credential::Credential;
+use keyway_core::grant::GrantStatus;
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId, RequestId};
-use keyway_core::oauth::{TokenGrant, TokenResponse};
-use keyway_core::refresh::{CALL_LIMIT_MS, keep_alive_at};
+use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
+use keyway_core::refresh::{CALL_LIMIT_MS, REST_MAX_MS, keep_alive_at};
+use keyway_core::refusal::Blame;
+use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{ProviderTokens, RefreshState, TokenSet};
+use keyway_store::Session;
 use secrecy::SecretString;
 use serde_json::json;
 use std::time::Duration;
@@ -22,10 +26,11 @@ use tokio::time::Instant;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Looks taken before a waiter gives up: as long as a call may take, and a little.
 const LOOKS: i64 = CALL_LIMIT_MS / 100 + 50;
-/// Tries at storing what a provider has given; the pause doubles to its bound between them.
-const STORE_TRIES: u32 = 12;
+/// How long storing what a provider has given is tried: nobody else has it.
+const STORE_PATIENCE: Duration = Duration::from_secs(300);
+/// Pause between two tries; doubles to its bound, which is short, since others wait for the lease.
 const STORE_PAUSE: Duration = Duration::from_millis(50);
-const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+const STORE_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Refreshes once, or finds that somebody else has.
@@ -41,14 +46,18 @@ impl Engine {
             owner: RequestId::generate(self.now(), self.entropy()).to_string(),
             refused: refused.map(|token| (token.token_set_id, token.version)),
             now: self.now(),
+            spares_the_late: false,
         };
         for _ in 0..LOOKS {
             asking.now = self.now();
-            match self.ask_lease(asking.clone()).await? {
+            asking.spares_the_late = self.inner.outages.was_lately();
+            let asked = self.ask_lease(&asking).await;
+            match asked.inspect_err(|no| self.inner.outages.note(no.kind))? {
                 Asked::Good(set) => return self.opened(&set),
                 Asked::Gone => return Err(ended().into()),
-                Asked::Resting(until) => {
-                    return self.resting(grant_id, application_id, until).await;
+                Asked::Resting(rest) => {
+                    let no = resting(&rest, self.now());
+                    return self.still_valid(&asking, &rest.set, no);
                 }
                 Asked::Ours(held) => return self.with_lease(&asking, *held).await,
                 Asked::Busy => tokio::time::sleep(LOOK_AGAIN).await,
@@ -70,12 +79,22 @@ impl Engine {
             Err(error) => return self.lease_back_unused(asking, &held, error).await,
         };
         if !self.inner.breakers.admits(credential.id, self.now()) {
-            return self
-                .lease_back_unused(asking, &held, broken(credential.id).into())
-                .await;
+            let no = self.turned_away(credential.id);
+            return self.lease_back_unused(asking, &held, no.into()).await;
         }
-        match self.call(&held.set, &credential).await {
-            Ok((tokens, old)) => {
+        let (client, old) = match self.proof(&held.set, &credential).await {
+            Ok(proof) => proof,
+            Err(error) if error.kind() == ErrorKind::Internal => {
+                return self.our_fault(asking, &held, error).await;
+            }
+            Err(error) => return self.lease_back_unused(asking, &held, error).await,
+        };
+        if held.is_too_old() {
+            // Somebody may have taken it over before a call that begins now would end.
+            return self.lease_back_unused(asking, &held, slow().into()).await;
+        }
+        match self.call(&held.set, &client, &old).await {
+            Ok(tokens) => {
                 let answered_at = Instant::now();
                 self.inner.breakers.succeeded(credential.id, self.now());
                 let stored = self.keep(asking, held, &tokens, &old).await;
@@ -89,6 +108,20 @@ impl Engine {
                 self.refused_refresh(asking, held, &credential, failure)
                     .await
             }
+        }
+    }
+
+    /// Why a credential's refreshes do not go to the provider at present.
+    pub(super) fn turned_away(&self, id: CredentialId) -> NoToken {
+        match self.inner.breakers.rest_secs(id, self.now()) {
+            Some(secs) => NoToken {
+                retry_after_secs: Some(secs),
+                ..NoToken::new(
+                    ErrorKind::ProviderUnavailable,
+                    "The provider has asked this server to wait before it refreshes more tokens of this credential.",
+                )
+            },
+            None => broken(id),
         }
     }
 
@@ -115,32 +148,45 @@ impl Engine {
             unused.due_at = None;
         }
         self.give_back(asking, &held.state, unused).await?;
-        self.still_valid(&held.set, error.into())
+        self.still_valid(asking, &held.set, error.into())
     }
 
-    /// A token that is still valid is served whatever happened (rule 11).
-    pub(super) fn still_valid(&self, set: &TokenSet, no: NoToken) -> Outcome {
+    /// A token that is still valid is served whatever happened (rule 11), unless it is the very one that
+    /// the provider's API has refused.
+    pub(super) fn still_valid(&self, asking: &Asking, set: &TokenSet, no: NoToken) -> Outcome {
+        let is_refused = asking.refused == Some((set.id, set.version));
         let left = set.access_expires_at.is_some_and(|end| end > self.now());
-        if left { self.opened(set) } else { Err(no) }
+        if left && !is_refused {
+            self.opened(set)
+        } else {
+            Err(no)
+        }
+    }
+
+    /// What a call takes that is not the provider's: the client to speak as, and the refresh token.
+    async fn proof(
+        &self,
+        set: &TokenSet,
+        credential: &Credential,
+    ) -> Result<(Client, SecretString), Error> {
+        let client = self.client(credential).await?;
+        let refresh_token = self.open_tokens(set)?.refresh_token.ok_or_else(ended)?;
+        Ok((client, refresh_token))
     }
 
     async fn call(
         &self,
         set: &TokenSet,
-        credential: &Credential,
-    ) -> Result<(TokenResponse, SecretString), ProviderFailure> {
-        let ours = ProviderFailure::Ours;
-        let entry = self.entry(set.provider).map_err(ours)?;
-        let client = self.client(credential).await.map_err(ours)?;
-        let tokens = self.open_tokens(set).map_err(ours)?;
-        let refresh_token = tokens.refresh_token.ok_or_else(|| ours(ended()))?;
+        client: &Client,
+        refresh_token: &SecretString,
+    ) -> Result<TokenResponse, ProviderFailure> {
+        let entry = self.entry(set.provider).map_err(ProviderFailure::Ours)?;
         let redirect_uri = self.callback_uri();
         let grant = TokenGrant::RefreshToken {
-            refresh_token: &refresh_token,
+            refresh_token,
             redirect_uri: &redirect_uri,
         };
-        let answer = self.provider_tokens(entry, &client, grant).await?;
-        Ok((answer, refresh_token))
+        self.provider_tokens(entry, client, grant).await
     }
 
     /// Stores what the provider gave, tenaciously: it may have rotated, and then this is the only copy.
@@ -153,13 +199,17 @@ impl Engine {
         old: &SecretString,
     ) -> Outcome {
         let set = self.renewed(&held.set, answer, old);
-        let mut pause = STORE_PAUSE;
-        for attempt in 1..=STORE_TRIES {
+        let (began, mut pause) = (Instant::now(), STORE_PAUSE);
+        loop {
             match self.store_renewed(asking, &held, set.clone()).await {
                 Ok(true) => return self.opened(&set),
                 // A re-authentication came first: its tokens count, these are another consent's (E2).
                 Ok(false) => return self.overtaken(asking).await,
-                Err(error) if error.kind() == ErrorKind::Unavailable && attempt < STORE_TRIES => {
+                Err(error)
+                    if error.kind() == ErrorKind::Unavailable
+                        && began.elapsed() < STORE_PATIENCE =>
+                {
+                    self.inner.outages.note(error.kind());
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(STORE_PAUSE_MAX);
                 }
@@ -172,7 +222,6 @@ impl Engine {
                 }
             }
         }
-        Err(slow())
     }
 
     fn renewed(&self, set: &TokenSet, answer: &TokenResponse, old: &SecretString) -> TokenSet {
@@ -214,11 +263,19 @@ impl Engine {
                     if !s.update_token_set(&set, set.version - 1).await? {
                         return Err(Error::new(ErrorKind::NotFound, "overtaken"));
                     }
-                    // Somebody who took over an expired lease has its own row to answer for; the
-                    // token set's version has decided already.
-                    s.upsert_refresh_state(application_id, grant_id, &rested, Some(lease_version))
+                    let mut changes = vec![change];
+                    let is_ours = s
+                        .upsert_refresh_state(
+                            application_id,
+                            grant_id,
+                            &rested,
+                            Some(lease_version),
+                        )
                         .await?;
-                    Ok(((), vec![change]))
+                    if !is_ours {
+                        changes.extend(revive(s, &set, grant_id, &rested).await?);
+                    }
+                    Ok(((), changes))
                 })
             })
             .await;
@@ -236,41 +293,77 @@ impl Engine {
             Box::pin(async move { s.current_token_set(application_id, grant_id).await })
         });
         match job.await? {
-            Some(set) if is_good(set.access_expires_at, self.now(), grant_id) => self.opened(&set),
-            Some(_) => Err(slow()),
-            None => Err(ended().into()),
-        }
-    }
-
-    async fn resting(
-        &self,
-        grant_id: GrantId,
-        application_id: ApplicationId,
-        until: keyway_core::time::UnixMillis,
-    ) -> Outcome {
-        let job = self.store().read(move |s| {
-            Box::pin(async move { s.current_token_set(application_id, grant_id).await })
-        });
-        let secs = (until.0 - self.now().0).clamp(1_000, 3_600_000) / 1000;
-        let no = NoToken {
-            retry_after_secs: u32::try_from(secs).ok(),
-            ..NoToken::new(
-                ErrorKind::ProviderUnavailable,
-                "The provider could not refresh this grant's token just now; it will be tried again.",
-            )
-        };
-        match job.await? {
-            Some(set) => self.still_valid(&set, no),
+            Some(set) => self.still_valid(asking, &set, slow()),
             None => Err(ended().into()),
         }
     }
 }
 
-fn renewed_change(
+/// The lease was taken over while the answer waited to be stored, and whoever has it may have ended the grant
+/// for the token that this answer has replaced: the provider honours the grant, so it stands again.
+async fn revive(
+    s: &mut Session<'_>,
     set: &TokenSet,
     grant_id: GrantId,
-    at: keyway_core::time::UnixMillis,
-) -> NewChange {
+    rested: &RefreshState,
+) -> Result<Option<NewChange>, Error> {
+    let application_id = set.application_id;
+    let Some(mut grant) = s.grant(application_id, grant_id).await? else {
+        return Ok(None);
+    };
+    if grant.status == GrantStatus::Valid {
+        return Ok(None);
+    }
+    grant.status = GrantStatus::Valid;
+    grant.version += 1;
+    if !s.update_grant(&grant, grant.version - 1).await? {
+        return Err(crate::applications::changed_meanwhile());
+    }
+    if let Some(state) = s.refresh_state(application_id, grant_id).await? {
+        s.upsert_refresh_state(application_id, grant_id, rested, Some(state.version))
+            .await?;
+    }
+    let change = ChangeOf {
+        application_id,
+        entity: Entity::Grant,
+        id: &grant_id,
+        action: Action::Updated,
+        actor: "engine",
+    };
+    let detail = json!({"cause": "the provider honours it after all"});
+    Ok(Some(change.with(set.updated_at, detail)))
+}
+
+/// What a caller hears of a grant that rests.
+fn resting(rest: &Rest, now: UnixMillis) -> NoToken {
+    let secs = (rest.until.0 - now.0).clamp(1_000, REST_MAX_MS) / 1000;
+    let why = rest.last_error.as_deref().unwrap_or("unknown");
+    let no = match why.strip_prefix(Blame::Ours.as_str()) {
+        Some(why) => ours(why.trim_start_matches(": ")),
+        None => NoToken::new(
+            ErrorKind::ProviderUnavailable,
+            format!(
+                "The provider could not refresh this grant's token just now ({why}); it will be tried again."
+            ),
+        ),
+    };
+    NoToken {
+        retry_after_secs: u32::try_from(secs).ok(),
+        ..no
+    }
+}
+
+/// What a caller hears when the provider refuses what Keyway itself asked for.
+pub(super) fn ours(word: &str) -> NoToken {
+    NoToken::new(
+        ErrorKind::Internal,
+        format!(
+            "The provider refused the way this server asked for a new token ({word}); contact its administrator."
+        ),
+    )
+}
+
+fn renewed_change(set: &TokenSet, grant_id: GrantId, at: UnixMillis) -> NewChange {
     let change = ChangeOf {
         application_id: set.application_id,
         entity: Entity::TokenSet,
@@ -281,7 +374,7 @@ fn renewed_change(
     change.with(at, json!({"credential_id": set.credential_id.to_string()}))
 }
 
-fn slow() -> NoToken {
+pub(super) fn slow() -> NoToken {
     NoToken {
         retry_after_secs: Some(5),
         ..NoToken::new(

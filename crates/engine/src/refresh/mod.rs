@@ -12,6 +12,7 @@ mod counts;
 mod flight;
 mod lease;
 mod opened;
+mod outages;
 mod refused;
 mod sweep;
 
@@ -20,14 +21,16 @@ pub(crate) use counts::RefreshCounts;
 pub use counts::RefreshReport;
 pub(crate) use flight::Flights;
 pub use opened::OpenedToken;
-pub(crate) use opened::{OpenedTokens, table};
+pub(crate) use opened::{OpenedTokens, is_over, table};
+pub(crate) use outages::Outages;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::ids::GrantId;
-use keyway_core::refresh::{Freshness, freshness};
+use keyway_core::refresh::Freshness;
 use keyway_core::time::UnixMillis;
+use keyway_core::token_set::TokenSet;
 use std::sync::Arc;
 
 /// A grant's own share of every jitter, 0 to 999: the same whenever it is asked, different for each.
@@ -71,10 +74,10 @@ impl Engine {
     pub fn known_token(&self, grant: &Grant) -> Option<Arc<OpenedToken>> {
         let now = self.now();
         let token = self.inner.cache.opened(&grant.id).ok()?;
-        if opened::is_over(&token, now) || Some(token.credential_id) != grant.credential_id {
+        if is_over(&token, now) || Some(token.credential_id) != grant.credential_id {
             return None;
         }
-        match freshness(token.expires_at, now, jitter_of(grant.id)) {
+        match token.freshness(now, grant.id) {
             Freshness::Fresh => Some(token),
             Freshness::Ageing => {
                 self.refresh_ahead(grant, &token);
@@ -94,7 +97,7 @@ impl Engine {
             return Ok(token);
         }
         let token = self.stored_token(grant).await?;
-        match freshness(token.expires_at, self.now(), jitter_of(grant.id)) {
+        match token.freshness(self.now(), grant.id) {
             Freshness::Fresh => Ok(token),
             Freshness::Ageing => {
                 self.refresh_ahead(grant, &token);
@@ -121,19 +124,17 @@ impl Engine {
         self.refresh_waiting(grant, &stored, Some(refused)).await
     }
 
-    /// Refreshes while a caller waits; turned away at once where the provider refuses the credential.
+    /// Refreshes while a caller waits; turned away at once where the provider wants nothing of
+    /// the credential.
     async fn refresh_waiting(
         &self,
         grant: &Grant,
         token: &OpenedToken,
         refused: Option<Arc<OpenedToken>>,
     ) -> Result<Arc<OpenedToken>, Error> {
-        if self
-            .inner
-            .breakers
-            .turns_away(token.credential_id, self.now())
-        {
-            return Err(attempt::broken(token.credential_id).into());
+        let (breakers, id, now) = (&self.inner.breakers, token.credential_id, self.now());
+        if breakers.turns_away(id, now) || breakers.rest_secs(id, now).is_some() {
+            return Err(self.turned_away(id).into());
         }
         self.refreshed(grant.application_id, grant.id, refused)
             .await
@@ -142,28 +143,30 @@ impl Engine {
     /// The grant's current token as stored, opened and remembered.
     async fn stored_token(&self, grant: &Grant) -> Result<Arc<OpenedToken>, Error> {
         let (application_id, id) = (grant.application_id, grant.id);
-        let before = self.inner.cache.opened(&id).err();
+        // Also what is remembered and too old to be served is replaced.
+        let miss = self.inner.cache.opened_miss();
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.current_token_set(application_id, id).await }));
         let set = job.await?.ok_or_else(no_tokens)?;
         let tokens = self.open_tokens(&set)?;
         let token = OpenedToken::new(&set, &tokens, self.now());
-        if let Some(miss) = before {
-            self.inner.cache.remember_opened(miss, id, &token);
-        }
+        self.inner.cache.remember_opened(miss, id, &token);
         Ok(token)
     }
 
     /// Refreshes a token that is still good, if there is room for work nobody waits for (rule 11).
     fn refresh_ahead(&self, grant: &Grant, token: &OpenedToken) {
-        let Some(permit) = self.inner.breakers.ahead(token.credential_id) else {
+        if self.inner.flights.has(grant.id) {
+            return;
+        }
+        let breakers = &self.inner.breakers;
+        let Some(permit) = breakers.ahead(grant.provider, token.credential_id, self.now()) else {
             return;
         };
         let waiting = self.take_off(grant.application_id, grant.id, None);
         self.in_background(async move {
-            let mut waiting = waiting;
-            drop(waiting.wait_for(Option::is_some).await);
+            drop(waiting.await);
             drop(permit);
         });
     }
@@ -176,7 +179,7 @@ fn no_tokens() -> Error {
     )
 }
 
-/// Whether a token stored as ending at `expires_at` need not be refreshed.
-pub(crate) fn is_good(expires_at: Option<UnixMillis>, now: UnixMillis, grant_id: GrantId) -> bool {
-    expires_at.is_some_and(|end| freshness(end, now, jitter_of(grant_id)) == Freshness::Fresh)
+/// Whether a stored token need not be refreshed.
+fn is_good(set: &TokenSet, now: UnixMillis, grant_id: GrantId) -> bool {
+    set.freshness(now, jitter_of(grant_id)) == Freshness::Fresh
 }

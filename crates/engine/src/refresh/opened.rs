@@ -1,7 +1,10 @@
 //! Opened access tokens in memory: bounded in number and time, zeroized when they go.
 
+use super::jitter_of;
 use crate::error::Error;
-use keyway_core::ids::{CredentialId, GrantId, TokenSetId};
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId, TokenSetId};
+use keyway_core::refresh::{Freshness, Life, freshness};
+use keyway_core::scope::Scopes;
 use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{ProviderTokens, TokenSet};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,13 +16,15 @@ const OPENED_BYTES: u64 = 16 * 1024 * 1024;
 const OPENED_EXPECTED: usize = 16_000;
 /// What an entry takes beside the token, in bytes.
 const FIXED_BYTES: usize = 250;
-/// An opened token is dropped this long after it was opened, in milliseconds, used or not.
+/// An opened token is served no more this long after it was opened, in milliseconds, used or not, and
+/// dropped by the next round.
 const KEPT_MS: i64 = 10 * 60_000;
 
 /// A provider access token, opened, with what it takes to judge and replace it.
 pub struct OpenedToken {
     /// The token.
     pub access_token: SecretString,
+    pub(crate) application_id: ApplicationId,
     /// The credential it was issued to.
     pub credential_id: CredentialId,
     /// The token set it is from.
@@ -28,6 +33,9 @@ pub struct OpenedToken {
     pub version: i64,
     /// When it ends.
     pub expires_at: UnixMillis,
+    /// The scopes it has: fewer than the grant's, if the provider has withdrawn some since.
+    pub scope: Scopes,
+    obtained_at: UnixMillis,
     pub(crate) opened_at: UnixMillis,
 }
 
@@ -44,12 +52,24 @@ impl OpenedToken {
     pub(crate) fn new(set: &TokenSet, tokens: &ProviderTokens, now: UnixMillis) -> Arc<Self> {
         Arc::new(Self {
             access_token: tokens.access_token.clone(),
+            application_id: set.application_id,
             credential_id: set.credential_id,
             token_set_id: set.id,
             version: set.version,
             expires_at: set.access_expires_at.unwrap_or(now),
+            scope: set.scope.clone(),
+            obtained_at: set.updated_at,
             opened_at: now,
         })
+    }
+
+    /// How good it still is.
+    pub(super) fn freshness(&self, now: UnixMillis, grant_id: GrantId) -> Freshness {
+        let life = Life {
+            obtained_at: self.obtained_at,
+            expires_at: self.expires_at,
+        };
+        freshness(life, now, jitter_of(grant_id))
     }
 
     /// Whether this is the very token `other` is.
@@ -75,7 +95,7 @@ pub(crate) fn table() -> OpenedTokens {
     OpenedTokens::with_weighter(OPENED_EXPECTED, OPENED_BYTES, ByBytes)
 }
 
-/// Whether an entry has been open too long.
+/// Whether an entry has been open long enough.
 pub(crate) fn is_over(token: &OpenedToken, now: UnixMillis) -> bool {
     now >= token.opened_at.plus_ms(KEPT_MS)
 }

@@ -1,11 +1,12 @@
 //! What follows from a refused refresh: sorted first, then recorded where it belongs (rule 6).
 
-use super::attempt::broken;
+use super::attempt::{broken, ours};
 use super::breakers::OtherClientVerdict;
 use super::flight::Outcome;
 use super::lease::{Asking, Held};
 use super::opened::NoToken;
 use super::{ended, jitter_of};
+use crate::applications::changed_meanwhile;
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::provider_calls::ProviderFailure;
@@ -18,6 +19,9 @@ use keyway_core::refusal::{Blame, blame};
 use keyway_core::token_set::{RefreshState, Unheard};
 use keyway_outbound::Sent;
 use serde_json::json;
+
+/// Tries at ending a grant that somebody else changes at the same moment.
+const END_TRIES: usize = 3;
 
 /// A failure, sorted.
 struct Sorted {
@@ -52,7 +56,7 @@ impl Engine {
         self.record(asking, &held, credential, sorted).await
     }
 
-    async fn our_fault(&self, asking: &Asking, held: &Held, error: Error) -> Outcome {
+    pub(super) async fn our_fault(&self, asking: &Asking, held: &Held, error: Error) -> Outcome {
         let sorted = Sorted {
             blame: Blame::Ours,
             word: "internal".to_owned(),
@@ -67,7 +71,7 @@ impl Engine {
             self.waiting_state(held, &sorted, asking),
         )
         .await?;
-        self.still_valid(&held.set, no)
+        self.still_valid(asking, &held.set, no)
     }
 
     async fn judge_other_client(
@@ -79,13 +83,13 @@ impl Engine {
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
-        let only = job.await?.valid <= 1;
+        let valid_grants = job.await?.valid;
         let now = self.now();
         Ok(
             match self
                 .inner
                 .breakers
-                .other_client(id, asking.grant_id, only, now)
+                .other_client(id, asking.grant_id, valid_grants, now)
             {
                 OtherClientVerdict::Grant => Blame::User,
                 OtherClientVerdict::Credential => Blame::Credential,
@@ -166,11 +170,24 @@ impl Engine {
                     provider_error: sorted.provider_error,
                     ..broken(credential.id)
                 };
-                self.still_valid(&held.set, no)
+                self.still_valid(asking, &held.set, no)
             }
-            Blame::Transient | Blame::OtherClient | Blame::Ours => {
+            Blame::Ours => {
                 self.give_back(asking, &held.state, state).await?;
-                self.still_valid(&held.set, later(sorted))
+                let no = NoToken {
+                    provider_error: sorted.provider_error,
+                    ..ours(&sorted.word)
+                };
+                self.still_valid(asking, &held.set, no)
+            }
+            Blame::Transient | Blame::OtherClient => {
+                self.give_back(asking, &held.state, state).await?;
+                if let Some(secs) = sorted.retry_after_secs {
+                    let until = self.now().plus_secs(secs);
+                    let breakers = &self.inner.breakers;
+                    breakers.asked_to_wait(credential.id, asking.grant_id, until, self.now());
+                }
+                self.still_valid(asking, &held.set, later(sorted))
             }
         }
     }
@@ -186,7 +203,7 @@ impl Engine {
         let (application_id, grant_id) = (asking.application_id, asking.grant_id);
         let (set_id, set_version) = (held.set.id, held.set.version);
         let lease_version = held.state.version;
-        let cause = self.cause_of_end(asking, held, sorted);
+        let cause = cause_of_end(held, sorted);
         let detail = json!({
             "cause": cause, "error": sorted.word,
             "credential_id": held.set.credential_id.to_string(), "provider": held.set.provider.as_str(),
@@ -199,44 +216,69 @@ impl Engine {
             actor: "engine",
         }
         .with(self.now(), detail);
-        self.commit(move |s| {
-            Box::pin(async move {
-                s.upsert_refresh_state(application_id, grant_id, &state, Some(lease_version))
-                    .await?;
-                let set = s.current_token_set(application_id, grant_id).await?;
-                let grant = s.grant(application_id, grant_id).await?;
-                let same = set.is_some_and(|set| (set.id, set.version) == (set_id, set_version));
-                match grant {
-                    Some(mut grant) if same && grant.status == GrantStatus::Valid => {
-                        grant.status = GrantStatus::Invalid;
-                        grant.version += 1;
-                        if s.update_grant(&grant, grant.version - 1).await? {
-                            return Ok(((), vec![change]));
-                        }
-                        Err(crate::applications::changed_meanwhile())
+        let end = move || {
+            let (state, change) = (state.clone(), change.clone());
+            self.commit(move |s| {
+                Box::pin(async move {
+                    let fence = Some(lease_version);
+                    if !s
+                        .upsert_refresh_state(application_id, grant_id, &state, fence)
+                        .await?
+                    {
+                        // The lease is somebody else's by now, and so is the verdict.
+                        return Ok((false, Vec::new()));
                     }
-                    _ => Ok(((), Vec::new())),
-                }
+                    let set = s.current_token_set(application_id, grant_id).await?;
+                    let grant = s.grant(application_id, grant_id).await?;
+                    let same =
+                        set.is_some_and(|set| (set.id, set.version) == (set_id, set_version));
+                    match grant {
+                        Some(mut grant) if same && grant.status == GrantStatus::Valid => {
+                            grant.status = GrantStatus::Invalid;
+                            grant.version += 1;
+                            if s.update_grant(&grant, grant.version - 1).await? {
+                                return Ok((true, vec![change]));
+                            }
+                            Err(changed_meanwhile())
+                        }
+                        _ => Ok((false, Vec::new())),
+                    }
+                })
             })
-        })
-        .await?;
+        };
+        let mut ended = end().await;
+        for _ in 1..END_TRIES {
+            // Somebody changed the grant at that very moment.
+            match &ended {
+                Err(error) if error.kind() == changed_meanwhile().kind() => ended = end().await,
+                _ => break,
+            }
+        }
+        if ended? {
+            self.tell_of_end(asking, held, cause);
+        }
         Ok(())
     }
 
-    /// Why the grant ends: the user's or administrator's doing, or an earlier answer of the provider's
-    /// that nobody stored. The latter is no deed of theirs, and an operator should hear of it.
-    fn cause_of_end(&self, asking: &Asking, held: &Held, sorted: &Sorted) -> &'static str {
-        match held.state.unheard {
-            Some(unheard) if sorted.blame == Blame::User => {
-                self.inner.refresh_counts.lost();
-                tracing::error!(
-                    grant = %asking.grant_id, credential = %held.set.credential_id, cause = unheard.as_str(),
-                    "a grant has ended because the answer to an earlier refresh was never stored; its user must sign in again"
-                );
-                unheard.as_str()
-            }
-            _ => sorted.blame.as_str(),
+    /// A grant that ended for want of an answer is no deed of its user's, and an operator should hear of it.
+    fn tell_of_end(&self, asking: &Asking, held: &Held, cause: &'static str) {
+        if Unheard::parse(cause).is_none() {
+            return;
         }
+        self.inner.refresh_counts.lost();
+        tracing::error!(
+            grant = %asking.grant_id, credential = %held.set.credential_id, cause,
+            "a grant has ended because the answer to an earlier refresh was never stored; its user must sign in again"
+        );
+    }
+}
+
+/// Why a grant ends: the user's or administrator's doing, or an earlier answer of the provider's that nobody
+/// stored.
+fn cause_of_end(held: &Held, sorted: &Sorted) -> &'static str {
+    match held.state.unheard {
+        Some(unheard) if sorted.blame == Blame::User => unheard.as_str(),
+        _ => sorted.blame.as_str(),
     }
 }
 
@@ -254,13 +296,16 @@ fn sort(credential: &Credential, failure: ProviderFailure) -> Result<Sorted, Err
             blame: blame(credential.provider, &error),
             word: error.error.clone(),
             retry_after_secs: error.retry_after_secs,
+            is_answer_lost: is_lost_by(error.status),
             provider_error: Some(Box::new(error)),
-            is_answer_lost: false,
         },
         ProviderFailure::Overloaded {
             status,
             retry_after_secs,
-        } => transient(format!("status {status}"), retry_after_secs),
+        } => Sorted {
+            is_answer_lost: is_lost_by(status),
+            ..transient(format!("status {status}"), retry_after_secs)
+        },
         ProviderFailure::Unreachable(cause) => {
             tracing::warn!(credential = %credential.id, %cause, "a refresh got no answer");
             match cause.sent {
@@ -282,6 +327,11 @@ fn sort(credential: &Credential, failure: ProviderFailure) -> Result<Sorted, Err
         }
         ProviderFailure::Ours(error) => return Err(error),
     })
+}
+
+/// Whether a status says that somebody on the way gave up on the provider, which may have done its work.
+const fn is_lost_by(status: u16) -> bool {
+    matches!(status, 500 | 502 | 504)
 }
 
 fn later(sorted: Sorted) -> NoToken {

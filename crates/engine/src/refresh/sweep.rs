@@ -36,7 +36,8 @@ impl Engine {
             if *count > PER_CREDENTIAL {
                 continue;
             }
-            let permit = self.inner.breakers.ahead(due.credential_id);
+            let breakers = &self.inner.breakers;
+            let permit = breakers.ahead(due.provider, due.credential_id, self.now());
             // One grant that had to wait is enough: others' grants must not wait for each of this credential.
             let Some(permit) = permit.filter(|_| !silent.contains(&due.credential_id)) else {
                 self.postpone(due.application_id, due.grant_id).await?;
@@ -56,7 +57,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts a due grant off, so that those of a broken credential do not stand before all others.
+    /// Puts a due grant off, so that those of a broken credential do not stand before all others. Only this
+    /// round's work is put off: callers are not to wait for it, as they would for a grant with failures.
     async fn postpone(
         &self,
         application_id: ApplicationId,
@@ -70,7 +72,11 @@ impl Engine {
                         return Ok(false);
                     };
                     let version = Some(state.version);
-                    let later = RefreshState { due_at, ..state };
+                    let later = RefreshState {
+                        due_at,
+                        failures: 0,
+                        ..state
+                    };
                     s.upsert_refresh_state(application_id, grant_id, &later, version)
                         .await
                 })
@@ -85,8 +91,17 @@ impl Engine {
         application_id: ApplicationId,
         grant_id: GrantId,
     ) -> Result<(), Error> {
+        let now = self.now();
         let job = self.store().read(move |s| {
-            Box::pin(async move { s.current_token_set(application_id, grant_id).await })
+            Box::pin(async move {
+                let state = s.refresh_state(application_id, grant_id).await?;
+                let set = s.current_token_set(application_id, grant_id).await?;
+                // A call, or another process, may have refreshed it since the list was made.
+                let is_due = state
+                    .and_then(|state| state.due_at)
+                    .is_some_and(|at| at <= now);
+                Ok(set.filter(|_| is_due))
+            })
         });
         let Some(set) = job.await? else { return Ok(()) };
         let tokens = self.open_tokens(&set)?;
@@ -98,7 +113,7 @@ impl Engine {
 
     /// Probes credentials whose breaker is open: slowly, since nobody may be calling.
     pub(crate) async fn probe_broken(&self) -> Result<(), Error> {
-        for (application_id, id) in self.inner.breakers.open() {
+        for (application_id, id) in self.inner.breakers.to_probe(self.now()) {
             if self.is_stopping() {
                 break;
             }

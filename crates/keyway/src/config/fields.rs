@@ -16,7 +16,14 @@ const PLAIN: [(&str, &[&str]); 6] = [
     ),
     ("storage", &["data_dir", "database", "master_key_file"]),
     ("log", &["level", "format"]),
-    ("network", &["allow_private_addresses", "trusted_proxies"]),
+    (
+        "network",
+        &[
+            "allow_private_addresses",
+            "trusted_proxies",
+            "extra_certificates_file",
+        ],
+    ),
     ("limits", &["requests_per_second"]),
     ("tokens", &["allow_provider_tokens"]),
 ];

@@ -117,6 +117,8 @@ pub(crate) struct NetworkTable {
     pub(crate) allow_private_addresses: bool,
     /// The networks of reverse proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<String>,
+    /// Certificate authorities to be trusted beside the public ones, in PEM form.
+    pub(crate) extra_certificates_file: Option<String>,
 }
 
 /// `[limits]`

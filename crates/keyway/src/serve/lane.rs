@@ -6,9 +6,10 @@ use super::metrics::Metrics;
 use super::proxy::{self, Proxy};
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use keyway_engine::Engine;
+use keyway_web::proxy::ANSWER_HEADER;
 use keyway_web::{PeerAddr, bearer_of, hot};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,7 +64,13 @@ impl Lane {
             None => None,
         };
         let response = match over_limit {
-            Some(refusal) => refusal.map(ServedBody::from),
+            Some(mut refusal) => {
+                if proxy::is_call(request.uri()) {
+                    let ours = HeaderValue::from_static("keyway");
+                    refusal.headers_mut().insert(ANSWER_HEADER, ours);
+                }
+                refusal.map(ServedBody::from)
+            }
             None if proxy::is_call(request.uri()) => self.proxy.answer(request).await,
             None => match self.remembered(&request) {
                 Some(answer) => answer.map(ServedBody::from),

@@ -17,10 +17,11 @@ use keyway_core::proxy::ProxyPath;
 use keyway_core::time::UnixMillis;
 use keyway_engine::{Engine, Error, ProxyCall};
 use keyway_outbound::{AnswerBody, CallBody, Upload, Upstreams};
+use keyway_web::bearer_of;
 use keyway_web::proxy::{CallRequest, answer_headers, call_headers, refusal, refusal_with_status};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
-use tunnel::Tunnels;
+use tunnel::{Ours, Tunnels};
 
 /// One thread's proxy.
 pub(super) struct Proxy {
@@ -78,6 +79,11 @@ impl Proxy {
     /// Makes the call and passes its answer on; whatever happens, there is an answer.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ServedBody> {
         let request_id = self.engine.request_id();
+        // It would have the provider repeat our headers to the caller (RFC 9110, 9.3.8).
+        if request.method() == Method::TRACE {
+            let message = "TRACE is not passed on: it would show the provider's token.";
+            return refusal_with_status(405, message, request_id).map(ServedBody::from);
+        }
         let answer = self.pass(request, request_id).await;
         answer.unwrap_or_else(|error| {
             self.metrics.proxy.refused();
@@ -97,8 +103,11 @@ impl Proxy {
         let began = self.engine.now();
         if tunnel::is_wanted(&request) {
             let turned = hyper::upgrade::on(&mut request);
-            let outgoing = outgoing(request.into_parts().0, uri, &call)?;
-            let answer = Box::pin(self.tunnel(call, outgoing, turned)).await?;
+            let (head, _) = request.into_parts();
+            let caller = bearer_of(&head.headers).unwrap_or_default();
+            let ours = Ours::new(turned, caller, &call);
+            let outgoing = outgoing(head, uri, &call)?;
+            let answer = Box::pin(self.tunnel(call, outgoing, ours)).await?;
             return self.passed_on(answer, request_id, began);
         }
         let (head, body) = request.into_parts();
@@ -108,6 +117,10 @@ impl Proxy {
             Ok(answer) => answer,
             Err(_) if upload.as_ref().is_some_and(Upload::is_too_large) => {
                 return Ok(too_large(request_id));
+            }
+            Err(_) if upload.as_ref().is_some_and(Upload::is_stalled) => {
+                let message = "The request's body did not come to its end in time.";
+                return Ok(refusal_with_status(408, message, request_id).map(ServedBody::from));
             }
             Err(error) => return Err(error),
         };
@@ -157,6 +170,8 @@ impl Proxy {
             return Ok(refused);
         };
         if upload.as_ref().is_some_and(|upload| !upload.is_kept()) {
+            // Whether the new token fares better is not known: it is not replaced for a while either.
+            self.engine.note_refused_again(&call);
             return Ok(refused);
         }
         drop(refused);

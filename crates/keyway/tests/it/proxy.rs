@@ -2,6 +2,8 @@
 //! neither.
 
 mod hostile;
+mod http2;
+mod tunnels;
 mod upstream;
 mod world;
 
@@ -170,9 +172,16 @@ fn rule_06_a_credential_that_fails_is_told_apart_from_the_grant() {
         }),
         ..Faults::default()
     });
-    // The token is still valid by the clock, so whatever the credential's state it is not taken away.
     let answer = world.call("GET", &format!("/v3/grants/{id}/proxy/echo"), "", b"");
-    assert_eq!(answer.status, 401, "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (502, "credential.failing")
+    );
+    assert_eq!(answer.header("x-keyway-answer"), Some("keyway"));
+    assert_eq!(
+        answer.json()["error"]["provider_error"]["error"],
+        "invalid_client"
+    );
     world.sandbox.set_faults(Faults::default());
     assert_eq!(
         world

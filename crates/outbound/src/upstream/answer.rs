@@ -1,10 +1,12 @@
 //! An answer's body on its way through.
 
 use super::pool::{Pool, Sender};
+use super::upload::trailing;
 use super::{Origin, Upload};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use keyway_core::proxy::Direction;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,7 +113,7 @@ impl AnswerBody {
                 };
                 self.left_bytes = left;
                 self.give_back_if_over();
-                Some(Ok(frame))
+                Some(Ok(trailing(frame, Direction::ToCaller)))
             }
             Some(Err(error)) => {
                 self.lease = None;

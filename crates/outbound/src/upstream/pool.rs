@@ -14,10 +14,28 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 /// Connections one thread keeps for one host.
 const KEPT_MAX: usize = 128;
 
+/// Calls at once on one HTTP/2 connection; more go over another.
+pub(super) const STREAMS_MAX: u32 = 64;
+
 /// A connection's sending half.
 pub(super) enum Sender {
     H1(http1::SendRequest<CallBody>),
-    H2(http2::SendRequest<CallBody>),
+    H2(Shared),
+}
+
+/// One call's share of an HTTP/2 connection.
+#[derive(Clone)]
+pub(super) struct Shared {
+    sender: http2::SendRequest<CallBody>,
+    /// As many hold it as there are calls, and the pool.
+    calls: Arc<()>,
+}
+
+impl Shared {
+    fn has_room(&self) -> bool {
+        let calls = Arc::strong_count(&self.calls) - 1;
+        u32::try_from(calls).is_ok_and(|calls| calls < STREAMS_MAX)
+    }
 }
 
 impl Sender {
@@ -28,21 +46,21 @@ impl Sender {
     pub(super) fn is_ready(&self) -> bool {
         match self {
             Self::H1(sender) => sender.is_ready(),
-            Self::H2(sender) => sender.is_ready(),
+            Self::H2(shared) => shared.sender.is_ready(),
         }
     }
 
     fn is_closed(&self) -> bool {
         match self {
             Self::H1(sender) => sender.is_closed(),
-            Self::H2(sender) => sender.is_closed(),
+            Self::H2(shared) => shared.sender.is_closed(),
         }
     }
 
     pub(super) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
             Self::H1(sender) => sender.ready().await,
-            Self::H2(sender) => sender.ready().await,
+            Self::H2(shared) => shared.sender.ready().await,
         }
     }
 
@@ -52,7 +70,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, TrySendError<Request<CallBody>>> {
         match self {
             Self::H1(sender) => sender.try_send_request(request).await,
-            Self::H2(sender) => sender.try_send_request(request).await,
+            Self::H2(shared) => shared.sender.try_send_request(request).await,
         }
     }
 }
@@ -62,11 +80,12 @@ struct Kept {
     since: Instant,
 }
 
-/// One host's connections: HTTP/1.1 ones one call at a time, last back first out; one of HTTP/2 for all.
+/// One host's connections: HTTP/1.1 ones one call at a time, last back first out; of HTTP/2 as few as hold
+/// all calls.
 #[derive(Default)]
 struct Host {
     kept: Vec<Kept>,
-    shared: Option<http2::SendRequest<CallBody>>,
+    shared: Vec<Shared>,
 }
 
 /// All of one thread's. The lock is never waited for: its thread is the only one to take it.
@@ -87,11 +106,9 @@ impl Pool {
     pub(super) fn take(&self, origin: &Arc<Origin>) -> Option<Sender> {
         let mut hosts = self.hosts();
         let host = hosts.get_mut(&key(origin))?;
-        if let Some(shared) = &host.shared {
-            if !shared.is_closed() {
-                return Some(Sender::H2(shared.clone()));
-            }
-            host.shared = None;
+        host.shared.retain(|shared| !shared.sender.is_closed());
+        if let Some(shared) = host.shared.iter().find(|shared| shared.has_room()) {
+            return Some(Sender::H2(shared.clone()));
         }
         while let Some(kept) = host.kept.pop() {
             if kept.since.elapsed() > KEPT_FOR {
@@ -129,7 +146,18 @@ impl Pool {
     }
 
     /// Lets later calls use this connection beside the first.
-    pub(super) fn share(&self, origin: &Arc<Origin>, sender: http2::SendRequest<CallBody>) {
-        self.hosts().entry(key(origin)).or_default().shared = Some(sender);
+    pub(super) fn share(
+        &self,
+        origin: &Arc<Origin>,
+        sender: http2::SendRequest<CallBody>,
+    ) -> Shared {
+        let shared = Shared {
+            sender,
+            calls: Arc::default(),
+        };
+        let mut hosts = self.hosts();
+        let host = hosts.entry(key(origin)).or_default();
+        host.shared.push(shared.clone());
+        shared
     }
 }

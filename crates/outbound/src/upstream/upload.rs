@@ -1,8 +1,10 @@
 //! A request's body on its way through, of which a little is kept so that the request can be made again.
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use keyway_core::proxy::{Direction, crosses};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +25,10 @@ struct Source {
     is_past: bool,
     is_over: bool,
     is_too_large: bool,
+    /// The provider wants more and the caller has not sent it.
+    is_waiting: bool,
+    /// The caller has sent nothing for too long.
+    is_stalled: bool,
     /// Which sending of it is the present one.
     turn: u32,
 }
@@ -49,6 +55,8 @@ impl Upload {
             is_past: false,
             is_over: false,
             is_too_large: false,
+            is_waiting: false,
+            is_stalled: false,
             turn: 0,
         };
         Self(Arc::new(Mutex::new(source)))
@@ -89,6 +97,18 @@ impl Upload {
         source.is_over || source.incoming.is_end_stream()
     }
 
+    /// Nothing has moved for too long: the caller's doing, if it is the caller that is waited for.
+    pub(super) fn stall_if_waiting(&self) {
+        let mut source = self.source();
+        source.is_stalled = source.is_waiting;
+    }
+
+    /// Whether the caller began a body and did not go on with it.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.source().is_stalled
+    }
+
     /// Whether the caller sent more than is passed on.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
@@ -96,11 +116,27 @@ impl Upload {
     }
 }
 
+/// A frame as it crosses: trailers lose what no header of that name may carry across.
+pub(super) fn trailing(frame: Frame<Bytes>, direction: Direction) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            let stays = |name: &&HeaderName| !crosses(direction, name.as_str());
+            while let Some(name) = trailers.keys().find(stays).cloned() {
+                trailers.remove(name);
+            }
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 impl Source {
     /// The next frame from the caller, noted.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.is_waiting = polled.is_pending();
+        let frame = match ready!(polled) {
+            Some(Ok(frame)) => trailing(frame, Direction::ToProvider),
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             None => {
                 self.is_over = true;

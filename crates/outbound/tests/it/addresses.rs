@@ -1,13 +1,13 @@
 //! Whom the transport calls, and whom it does not.
 
 use crate::server::{Server, answer};
-use keyway_outbound::{CallError, CallErrorKind, HttpTransport, NetworkPolicy, Sent, Whose};
+use keyway_outbound::{CallError, CallErrorKind, HttpTransport, NetworkPolicy, Roots, Sent, Whose};
 use keyway_outbound::{Request, Response, Transport as _};
 use tokio::runtime::Handle;
 use url::Url;
 
 async fn call(policy: NetworkPolicy, url: &str) -> Result<Response, CallError> {
-    let transport = HttpTransport::new(policy, Handle::current()).unwrap();
+    let transport = HttpTransport::new(policy, Handle::current(), Roots::default()).unwrap();
     transport.send(Request::get(Url::parse(url).unwrap())).await
 }
 

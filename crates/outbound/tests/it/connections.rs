@@ -1,7 +1,9 @@
 //! How connections are kept and shared.
 
 use crate::server::{Server, answer, read_request, transport};
-use keyway_outbound::{CallErrorKind, HttpTransport, NetworkPolicy, Request, Transport as _};
+use keyway_outbound::{
+    CallErrorKind, HttpTransport, NetworkPolicy, Request, Roots, Transport as _,
+};
 use std::io::Write as _;
 use std::thread;
 use std::time::Duration;
@@ -17,7 +19,7 @@ fn runtime() -> Runtime {
 
 fn transport_on(runtime: &Runtime) -> HttpTransport {
     let policy = NetworkPolicy::new(true, []);
-    HttpTransport::new(policy, runtime.handle().clone()).unwrap()
+    HttpTransport::new(policy, runtime.handle().clone(), Roots::default()).unwrap()
 }
 
 #[tokio::test]

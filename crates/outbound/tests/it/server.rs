@@ -1,6 +1,6 @@
 //! Small servers, each on a thread of its own, that answer exactly what a test tells them to.
 
-use keyway_outbound::{HttpTransport, NetworkPolicy};
+use keyway_outbound::{HttpTransport, NetworkPolicy, Roots};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,5 +94,5 @@ pub(crate) fn answer(status: &str, body: &str) -> String {
 /// A transport for which the addresses of the servers above are named in the configuration.
 pub(crate) fn transport() -> HttpTransport {
     let policy = NetworkPolicy::new(false, ["127.0.0.1".to_owned()]);
-    HttpTransport::new(policy, tokio::runtime::Handle::current()).unwrap()
+    HttpTransport::new(policy, tokio::runtime::Handle::current(), Roots::default()).unwrap()
 }

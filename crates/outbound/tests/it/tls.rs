@@ -2,8 +2,8 @@
 
 use crate::server::{Server, answer, read_request};
 use keyway_outbound::{
-    CallError, CallErrorKind, HttpTransport, NetworkPolicy, Request, Response, Sent, SetupError,
-    Transport as _,
+    CallError, CallErrorKind, HttpTransport, NetworkPolicy, Request, Response, Roots, Sent,
+    SetupError, Transport as _,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -55,7 +55,12 @@ async fn call(
 }
 
 fn trusting() -> HttpTransport {
-    HttpTransport::with_extra_roots(policy(), Handle::current(), AUTHORITY).unwrap()
+    HttpTransport::new(
+        policy(),
+        Handle::current(),
+        Roots::default().and(AUTHORITY).unwrap(),
+    )
+    .unwrap()
 }
 
 #[tokio::test]
@@ -75,7 +80,7 @@ async fn a_certificate_of_an_added_authority_holds_for_its_name_only() {
 
 #[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_a_tls_error_that_says_so() {
-    let transport = HttpTransport::new(policy(), Handle::current()).unwrap();
+    let transport = HttpTransport::new(policy(), Handle::current(), Roots::default()).unwrap();
     let error = call(transport, &server(), "localhost").await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Tls);
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
@@ -101,8 +106,7 @@ async fn what_is_no_certificate_is_refused_at_the_start() {
         "text",
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     ] {
-        let refused = HttpTransport::with_extra_roots(policy(), Handle::current(), pem.as_bytes())
-            .unwrap_err();
+        let refused = Roots::default().and(pem.as_bytes()).unwrap_err();
         assert!(matches!(refused, SetupError::Certificates(_)), "{pem}");
     }
 }

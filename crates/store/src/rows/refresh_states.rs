@@ -6,6 +6,7 @@ use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
+use keyway_core::provider::Provider;
 use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{RefreshState, Unheard};
 
@@ -19,7 +20,7 @@ statements! { "refresh_states";
     BY_GRANT = "SELECT lease_owner, lease_until, due_at, failures, last_error, unheard, version
         FROM refresh_states WHERE application_id = $1 AND grant_id = $2";
     DUE = "SELECT r.application_id AS application_id, r.grant_id AS grant_id,
-            t.credential_id AS credential_id
+            t.credential_id AS credential_id, t.provider AS provider
         FROM refresh_states r JOIN token_sets t
             ON t.application_id = r.application_id AND t.grant_id = r.grant_id AND t.state = 'current'
         WHERE r.due_at <= $1 AND (r.lease_until IS NULL OR r.lease_until < $1)
@@ -35,6 +36,8 @@ pub struct DueRefresh {
     pub grant_id: GrantId,
     /// The credential its tokens were issued to.
     pub credential_id: CredentialId,
+    /// Their provider.
+    pub provider: Provider,
 }
 
 fn due_refresh(row: &mut Row) -> Result<DueRefresh, StoreError> {
@@ -42,6 +45,7 @@ fn due_refresh(row: &mut Row) -> Result<DueRefresh, StoreError> {
         application_id: row.parsed("application_id")?,
         grant_id: row.parsed("grant_id")?,
         credential_id: row.parsed("credential_id")?,
+        provider: row.parsed("provider")?,
     })
 }
 
@@ -52,7 +56,7 @@ fn refresh_state(row: &mut Row) -> Result<RefreshState, StoreError> {
         due_at: row.opt_time("due_at")?,
         failures: row.int("failures")?,
         last_error: row.opt_text("last_error")?,
-        unheard: row.opt_text("unheard")?.as_deref().and_then(Unheard::parse),
+        unheard: row.opt_word("unheard", Unheard::parse)?,
         version: row.int("version")?,
     })
 }

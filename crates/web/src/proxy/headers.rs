@@ -4,7 +4,7 @@ use super::{ANSWER_HEADER, UPSTREAM_MS_HEADER};
 use crate::layers::REQUEST_ID_HEADER;
 use bytes::{BufMut as _, BytesMut};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, TE, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keyway_core::ids::RequestId;
@@ -39,11 +39,28 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// The protocol a request or an answer wants its connection turned into, if it does.
+/// The protocol a request or an answer wants its connection turned into, if it does: WebSocket alone. Others
+/// would be tunnels nobody has thought about, such as HTTP/2, in which a caller could write headers of its own.
 fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let wanted = headers.get(UPGRADE)?;
-    let is_meant = named_by_connection(headers).contains(&UPGRADE);
+    let is_known = wanted.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let is_meant = is_known && named_by_connection(headers).contains(&UPGRADE);
     is_meant.then(|| wanted.clone())
+}
+
+/// Whether a request wants to go on as a WebSocket (RFC 6455, 4.1).
+#[must_use]
+pub fn wants_websocket(headers: &HeaderMap) -> bool {
+    upgrade(headers).is_some()
+}
+
+/// Whether the caller takes trailers. Keyway passes them on, and so says it for itself.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter();
+    let codings = values.filter_map(|value| value.to_str().ok());
+    codings
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 fn keep_upgrade(headers: &mut HeaderMap, protocol: Option<HeaderValue>) {
@@ -69,8 +86,12 @@ fn bearer(token: &str) -> Result<HeaderValue, Error> {
 /// # Errors
 /// If the provider's token cannot stand in a header.
 pub fn call_headers(headers: &mut HeaderMap, token: &str) -> Result<(), Error> {
-    let protocol = upgrade(headers);
+    let (protocol, trailers) = (upgrade(headers), takes_trailers(headers));
     strip(headers, Direction::ToProvider);
+    if trailers && protocol.is_none() {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
     keep_upgrade(headers, protocol);
     headers.insert(AUTHORIZATION, bearer(token)?);
     Ok(())
@@ -130,7 +151,8 @@ mod tests {
             ("x-private", "1"),
             ("x-forwarded-for", "10.0.0.1"),
             ("x-keyway-upstream-host", "gmail.googleapis.com"),
-            ("te", "trailers"),
+            ("te", "gzip"),
+            ("trailer", "authorization"),
             ("accept", "*/*"),
         ]);
         call_headers(&mut sent, "ya29.x").unwrap();
@@ -156,6 +178,18 @@ mod tests {
         let mut loose = headers(&[("upgrade", "h2c")]);
         call_headers(&mut loose, "t").unwrap();
         assert!(!loose.contains_key(UPGRADE));
+        let mut other = headers(&[("connection", "upgrade"), ("upgrade", "h2c")]);
+        assert!(!wants_websocket(&other));
+        call_headers(&mut other, "t").unwrap();
+        assert_eq!(names(&other), ["authorization"]);
+    }
+
+    #[test]
+    fn whoever_takes_trailers_gets_them() {
+        let mut sent = headers(&[("te", "deflate, Trailers"), ("connection", "TE")]);
+        call_headers(&mut sent, "t").unwrap();
+        assert_eq!(sent[TE], "trailers");
+        assert_eq!(sent[CONNECTION], "te");
     }
 
     #[test]

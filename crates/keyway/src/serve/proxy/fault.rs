@@ -12,7 +12,7 @@ pub(super) fn of(failure: &CallError) -> Error {
     }
     tracing::debug!(host = failure.host, kind = ?failure.kind, detail = failure.detail, "a call brought no answer");
     let message = match failure.kind {
-        CallErrorKind::Timeout => "Provider request timed out.",
+        CallErrorKind::Timeout => "Provider request timed out. It may have been acted upon.",
         CallErrorKind::Connect | CallErrorKind::Dns | CallErrorKind::Tls => {
             "The provider cannot be reached; try again later."
         }

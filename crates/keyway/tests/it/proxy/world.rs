@@ -159,6 +159,18 @@ impl World {
         self.site.app("B").1
     }
 
+    /// Another key of the application, and its id.
+    pub(crate) fn new_key(&self) -> (String, String) {
+        let made = self.site.json(&["key", "create", "--app", &self.app]);
+        (text(&made, "api_key"), text(&made, "key_id"))
+    }
+
+    /// Revokes a key, as an operator would, with the program beside the running server.
+    pub(crate) fn revoke_key(&self, id: &str) {
+        let revoked = self.site.run(&["key", "revoke", "--app", &self.app, id]);
+        assert!(revoked.status.success());
+    }
+
     /// Statements past the program.
     pub(crate) fn execute(&self, sql: &str) {
         self.site.execute(sql);
