@@ -50,13 +50,23 @@ pub(crate) async fn answer(
 ) -> Response {
     let Some(fault) = fault else { return act.await };
     if !fault.replaces_answer() {
-        pause(&fault).await;
-        return act.await;
+        return paused(&fault, act).await;
     }
     let acts = fault.when == When::After || fault.body == Some(BodyKind::WrongContentType);
     let acted = if acts { Some(act.await) } else { None };
     pause(&fault).await;
     fault.replacement(provider, acted)
+}
+
+/// The true answer, with the pause before or after it is acted upon.
+async fn paused(fault: &Fault, act: impl Future<Output = Response>) -> Response {
+    if fault.when == When::Before {
+        pause(fault).await;
+        return act.await;
+    }
+    let answer = act.await;
+    pause(fault).await;
+    answer
 }
 
 async fn pause(fault: &Fault) {

@@ -47,7 +47,7 @@ pub(crate) enum Endpoint {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// Wait so long, in milliseconds.
+    /// Wait so long, in milliseconds; before or after the request is acted upon, as `when` says.
     pub delay_ms: u64,
     /// Answer with this status.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ pub struct Fault {
     pub body: Option<BodyKind>,
     /// Close the connection without an answer.
     pub drop_connection: bool,
-    /// Whether the request is still acted upon when its answer is withheld or replaced.
+    /// Whether the request is still acted upon when its answer is withheld, replaced or late.
     pub when: When,
     /// Answer with an OAuth error (RFC 6749, sections 4.1.2.1 and 5.2).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ pub struct Fault {
     pub next_n: Option<u32>,
 }
 
-/// Whether a request is acted upon when its answer is withheld or replaced.
+/// Whether a request is acted upon when its answer is withheld, replaced or late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod http2;
+mod kills;
 mod tunnels;
 mod upstream;
 mod world;

@@ -95,6 +95,28 @@ impl Site {
         self.runtime.block_on(self.database.execute(sql));
     }
 
+    /// Holds the database's write lock for some three seconds, while `then` is done.
+    pub(crate) fn while_nobody_writes<T>(&self, then: impl FnOnce() -> T) -> T {
+        let held = match self.database.url() {
+            DatabaseUrl::Postgres(_) => {
+                "BEGIN; LOCK TABLE token_sets IN EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT"
+            }
+            // SQLite cannot sleep; it can count.
+            DatabaseUrl::Sqlite(_) => {
+                "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE;
+                 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 25000000)
+                 SELECT count(*) FROM c; COMMIT"
+            }
+        };
+        std::thread::scope(|scope| {
+            let holder = scope.spawn(|| self.execute(held));
+            std::thread::sleep(Duration::from_millis(200));
+            let done = then();
+            holder.join().unwrap();
+            done
+        })
+    }
+
     /// Starts a server on a port of its own and waits until it accepts connections.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);

@@ -1,13 +1,14 @@
 //! A server, a sandbox provider, and a grant to make calls for.
 
-use crate::site::{Server, Site, text};
+use crate::site::{Server, Site, signal, text};
 use keyway_core::time::SystemClock;
-use keyway_sandbox::{ClientConfig, Control, Sandbox, SandboxConfig, ScriptedUser};
+use keyway_sandbox::{ClientConfig, Control, Rotation, Sandbox, SandboxConfig, ScriptedUser};
 use keyway_store::Backend;
 use keyway_vault::SystemEntropy;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -23,6 +24,7 @@ pub(crate) struct World {
     pub(crate) key: String,
     pub(crate) app: String,
     site: Site,
+    file: PathBuf,
     secrets: Vec<(String, String)>,
     _runtime: Runtime,
 }
@@ -100,6 +102,18 @@ impl World {
 
     /// A world whose provider's API is at `api`, with more lines in the configuration.
     pub(crate) fn with_api(api: Option<&str>, more: &str) -> Self {
+        let site = Site::on(Backend::Sqlite).unwrap();
+        Self::of(site, Rotation::Off, api, more)
+    }
+
+    /// A world on that kind of database, whose provider ends a family of tokens when a used one comes again.
+    /// `None` if there is no such database to test on.
+    pub(crate) fn rotating(backend: Backend) -> Option<Self> {
+        let site = Site::on(backend)?;
+        Some(Self::of(site, Rotation::OnWithReuseDetection, None, ""))
+    }
+
+    fn of(site: Site, rotation: Rotation, api: Option<&str>, more: &str) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -109,12 +123,12 @@ impl World {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let config = SandboxConfig::demo(Url::parse(&base).unwrap());
+        let mut config = SandboxConfig::demo(Url::parse(&base).unwrap());
+        config.rotation = rotation;
         let clock = Arc::new(SystemClock);
         let sandbox = Sandbox::new(config, clock, Arc::new(SystemEntropy)).unwrap();
         let control = sandbox.control();
         runtime.spawn(async move { sandbox.serve(listener, std::future::pending()).await });
-        let site = Site::on(Backend::Sqlite).unwrap();
         let api = api.map_or_else(|| format!("{base}/api"), str::to_owned);
         let file = site.data_dir().join("keyway.toml");
         std::fs::write(&file, format!(
@@ -139,6 +153,7 @@ impl World {
             key,
             app,
             site,
+            file,
             secrets,
             _runtime: runtime,
         };
@@ -147,6 +162,19 @@ impl World {
             json!({"provider": "google", "name": "G", "settings": settings, "scope": []});
         assert_eq!(world.api("POST", "/v3/connectors", &connector).status, 201);
         world
+    }
+
+    /// Kills the server as a power cut would, and starts another on the same database.
+    pub(crate) fn kill_and_restart(&mut self) -> String {
+        let server = self.site.serve(&["--config", self.file.to_str().unwrap()]);
+        let killed = std::mem::replace(&mut self.server, server);
+        signal("KILL", killed.pid());
+        killed.wait().1
+    }
+
+    /// Keeps everybody from writing to the database for some seconds, while `then` is done.
+    pub(crate) fn while_nobody_writes<T>(&self, then: impl FnOnce() -> T) -> T {
+        self.site.while_nobody_writes(then)
     }
 
     fn secret(&self, client: &str) -> &str {
