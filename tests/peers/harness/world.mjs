@@ -68,6 +68,7 @@ export async function startWorld({ name, database: kind = 'sqlite', accessTokenS
   writeFileSync(settings.KEYWAY_CONFIG, configurationFile(provider.issuer));
 
   let server;
+  const replicas = [];
   const stopPeers = async () => {
     await provider.close();
     await recorder.close();
@@ -88,6 +89,15 @@ export async function startWorld({ name, database: kind = 'sqlite', accessTokenS
     provider,
     secrets,
     baseUrl: recorder.url,
+    /** The server itself, past the recorder. */
+    serverUrl: `http://127.0.0.1:${port}`,
+    /** Starts one more server on the same database; its URL. */
+    async replica() {
+      const own = `127.0.0.1:${await freePort()}`;
+      const log = path.join(folder, `replica-${replicas.length + 1}.log`);
+      replicas.push(await serveKeyway({ ...settings, KEYWAY_LISTEN: own }, log));
+      return `http://${own}`;
+    },
     /** The newest recorded answer to a method and path. */
     lastAnswer: (method, route) => recorder.last(method, route),
     /** Runs a command beside the server. */
@@ -97,7 +107,7 @@ export async function startWorld({ name, database: kind = 'sqlite', accessTokenS
     mint: ({ scope = SCOPES, ...options }) => mintRefreshToken(provider, { scope, ...options }),
     async stop() {
       try {
-        await server.stop();
+        for (const one of [server, ...replicas]) await one.stop();
       } finally {
         await stopPeers();
       }

@@ -68,7 +68,9 @@ impl Engine {
         self.store()
             .write(move |s| {
                 Box::pin(async move {
-                    let Some(state) = s.refresh_state(application_id, grant_id).await? else {
+                    let known = s.refresh_state(application_id, grant_id).await?;
+                    // Whoever holds the lease by now could not give it back if its row changed.
+                    let Some(state) = known.filter(|state| state.lease_owner.is_none()) else {
                         return Ok(false);
                     };
                     let version = Some(state.version);

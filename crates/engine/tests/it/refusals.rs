@@ -209,6 +209,31 @@ async fn abandon(world: &World, grant: &Grant) {
     assert!(job.await.unwrap());
 }
 
+async fn state_of(world: &World, grant: &Grant) -> RefreshState {
+    let (application_id, id) = (grant.application_id, grant.id);
+    let job = world
+        .store
+        .read(move |s| Box::pin(async move { s.refresh_state(application_id, id).await }));
+    job.await.unwrap().unwrap()
+}
+
+/// Whoever holds a lease could not give it back if its row changed, and the grant would stand still.
+async fn rule_05_work_that_is_put_off_touches_no_lease(world: &World) {
+    let grant = expired(world).await;
+    refused_with(world, &grant, Fault::error("invalid_client", "expired")).await;
+    abandon(world, &grant).await;
+    world.pass_secs(200 * 24 * 3600);
+    world
+        .provider
+        .set_faults(token_faults(Fault::error("invalid_client", "expired")));
+    assert!(world.engine.fresh_token(&grant).await.is_err());
+    abandon(world, &grant).await;
+    let before = state_of(world, &grant).await;
+    // The breaker is open: the grant is due, and put off.
+    world.engine.tick().await.unwrap();
+    assert_eq!(state_of(world, &grant).await, before);
+}
+
 async fn rule_05_a_grant_lost_with_a_process_has_a_cause_of_its_own(world: &World) {
     let grant = expired(world).await;
     abandon(world, &grant).await;
@@ -243,6 +268,7 @@ on_both_databases!(
     rule_06_what_makes_no_sense_ends_nothing,
     rule_06_unauthorized_client_on_the_only_grant_is_that_grants,
     rule_05_a_grant_lost_with_a_process_has_a_cause_of_its_own,
+    rule_05_work_that_is_put_off_touches_no_lease,
     rule_05_what_a_dead_process_left_is_forgotten_once_a_refresh_is_stored,
 );
 on_both_databases!(World::options().rotation(Rotation::OnWithReuseDetection) =>

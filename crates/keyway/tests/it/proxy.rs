@@ -4,6 +4,7 @@
 mod hostile;
 mod http2;
 mod kills;
+mod soak;
 mod tunnels;
 mod upstream;
 mod world;

@@ -57,6 +57,14 @@ impl Answer {
     }
 }
 
+/// A provider that ends a family of tokens when a used one comes again.
+fn strict(life_secs: i64) -> impl Fn(&mut SandboxConfig) {
+    move |config| {
+        config.rotation = Rotation::OnWithReuseDetection;
+        config.access_token_lifetime_s = life_secs;
+    }
+}
+
 fn unchunked(mut body: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     loop {
@@ -103,17 +111,23 @@ impl World {
     /// A world whose provider's API is at `api`, with more lines in the configuration.
     pub(crate) fn with_api(api: Option<&str>, more: &str) -> Self {
         let site = Site::on(Backend::Sqlite).unwrap();
-        Self::of(site, Rotation::Off, api, more)
+        Self::of(site, &|_| {}, api, more)
     }
 
     /// A world on that kind of database, whose provider ends a family of tokens when a used one comes again.
     /// `None` if there is no such database to test on.
     pub(crate) fn rotating(backend: Backend) -> Option<Self> {
         let site = Site::on(backend)?;
-        Some(Self::of(site, Rotation::OnWithReuseDetection, None, ""))
+        Some(Self::of(site, &strict(3600), None, ""))
     }
 
-    fn of(site: Site, rotation: Rotation, api: Option<&str>, more: &str) -> Self {
+    /// The same, with access tokens that live for `life_secs`.
+    pub(crate) fn hurried(backend: Backend, life_secs: i64) -> Option<Self> {
+        let site = Site::on(backend)?;
+        Some(Self::of(site, &strict(life_secs), None, ""))
+    }
+
+    fn of(site: Site, change: &dyn Fn(&mut SandboxConfig), api: Option<&str>, more: &str) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -124,7 +138,7 @@ impl World {
             .unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut config = SandboxConfig::demo(Url::parse(&base).unwrap());
-        config.rotation = rotation;
+        change(&mut config);
         let clock = Arc::new(SystemClock);
         let sandbox = Sandbox::new(config, clock, Arc::new(SystemEntropy)).unwrap();
         let control = sandbox.control();
@@ -164,9 +178,14 @@ impl World {
         world
     }
 
+    /// One more server on the same database.
+    pub(crate) fn replica(&self) -> Server {
+        self.site.serve(&["--config", self.file.to_str().unwrap()])
+    }
+
     /// Kills the server as a power cut would, and starts another on the same database.
     pub(crate) fn kill_and_restart(&mut self) -> String {
-        let server = self.site.serve(&["--config", self.file.to_str().unwrap()]);
+        let server = self.replica();
         let killed = std::mem::replace(&mut self.server, server);
         signal("KILL", killed.pid());
         killed.wait().1
