@@ -45,12 +45,14 @@ pub(crate) struct Wanted {
 
 fn config(provider: &Provider, wanted: &Wanted) -> String {
     let base = format!("http://{}", provider.address);
+    // On, and never reached.
+    let limits = "[limits]\nrequests_per_second = 1000000\n";
     let threads = wanted.threads.map_or_else(String::new, |threads| {
         format!("[server]\nthreads = {threads}\n")
     });
     let api = &wanted.api;
     format!(
-        "{threads}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
+        "{limits}{threads}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
          token_endpoint = \"{base}/token\"\nuserinfo_endpoint = \"{base}/me\"\n\
          revocation_endpoint = \"{base}/revoke\"\njwks_uri = \"{base}/jwks\"\n\
          api_base_url = \"{api}\"\n"

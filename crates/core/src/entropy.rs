@@ -1,6 +1,6 @@
 //! Randomness as a value: whoever needs random bits is given an [`Entropy`] to ask.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where random bytes come from. The system's source lives with the cryptography, in the vault.
 pub trait Entropy: Send + Sync {
@@ -15,35 +15,32 @@ pub fn random_bytes<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     out
 }
 
-/// Repeatable bytes for tests: SplitMix64 from a seed. Never a source of secrets.
+/// Bits that differ from one another and cost next to nothing: SplitMix64 from a seed. The same seed gives the
+/// same bits, which makes tests repeatable; anybody can compute the next ones from a few, so nothing that is
+/// to be kept secret comes from here.
 #[derive(Debug)]
-pub struct SeededEntropy(Mutex<u64>);
+pub struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
     /// A source that yields the same bytes for the same seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(Mutex::new(seed))
+        Self(AtomicU64::new(seed))
     }
-}
 
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    fn next(&self) -> u64 {
+        let step = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut z = self.0.fetch_add(step, Relaxed).wrapping_add(step);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
 }
 
 impl Entropy for SeededEntropy {
     fn fill(&self, out: &mut [u8]) {
-        let mut state = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for chunk in out.chunks_mut(8) {
-            let word = split_mix(&mut state).to_le_bytes();
-            for (to, from) in chunk.iter_mut().zip(word) {
+            for (to, from) in chunk.iter_mut().zip(self.next().to_le_bytes()) {
                 *to = from;
             }
         }

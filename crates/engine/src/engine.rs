@@ -10,7 +10,7 @@ use crate::signing::Signing;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
 use keyway_core::change::{Action, Entity, NewChange};
-use keyway_core::entropy::Entropy;
+use keyway_core::entropy::{Entropy, SeededEntropy, random_bytes};
 use keyway_core::ids::ApplicationId;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
@@ -108,6 +108,8 @@ pub(crate) struct Inner {
     pub(crate) outages: Outages,
     pub(crate) api_hosts: ApiHosts,
     pub(crate) refusals: Refusals,
+    /// For request ids, which must differ and need not be secret: every request has one.
+    request_bits: SeededEntropy,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -145,6 +147,7 @@ impl Engine {
     pub fn new(mut parts: Parts) -> Self {
         keep_lendable(&mut parts.settings, &parts.catalogue);
         let api_hosts = ApiHosts::of(&parts.catalogue);
+        let request_bits = u64::from_le_bytes(random_bytes(&*parts.entropy));
         let inner = Inner {
             parts,
             cache: Cache::new(),
@@ -158,6 +161,7 @@ impl Engine {
             outages: Outages::default(),
             api_hosts,
             refusals: Refusals::default(),
+            request_bits: SeededEntropy::new(request_bits),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -191,7 +195,7 @@ impl Engine {
     /// A new request id.
     #[must_use]
     pub fn request_id(&self) -> keyway_core::ids::RequestId {
-        keyway_core::ids::RequestId::generate(self.now(), self.entropy())
+        keyway_core::ids::RequestId::generate(self.now(), &self.inner.request_bits)
     }
 
     /// The URI to register at every provider application.

@@ -3,21 +3,20 @@
 use super::flight::Outcome;
 use super::lease::{Asked, Asking, Held, Rest};
 use super::opened::{NoToken, OpenedToken};
+use super::source::TokenSource;
 use super::{ended, jitter_of};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
-use crate::provider_calls::ProviderFailure;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::credential::Credential;
 use keyway_core::grant::GrantStatus;
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId, RequestId};
-use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
+use keyway_core::oauth::TokenResponse;
 use keyway_core::refresh::{CALL_LIMIT_MS, REST_MAX_MS, keep_alive_at};
 use keyway_core::refusal::Blame;
 use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{ProviderTokens, RefreshState, TokenSet};
 use keyway_store::Session;
-use secrecy::SecretString;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -82,8 +81,8 @@ impl Engine {
             let no = self.turned_away(credential.id);
             return self.lease_back_unused(asking, &held, no.into()).await;
         }
-        let (client, old) = match self.proof(&held.set, &credential).await {
-            Ok(proof) => proof,
+        let (client, source) = match self.token_source(&held.set, &credential).await {
+            Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Internal => {
                 return self.our_fault(asking, &held, error).await;
             }
@@ -93,11 +92,11 @@ impl Engine {
             // Somebody may have taken it over before a call that begins now would end.
             return self.lease_back_unused(asking, &held, slow().into()).await;
         }
-        match self.call(&held.set, &client, &old).await {
+        match self.obtain(&held.set, &client, &source).await {
             Ok(tokens) => {
                 let answered_at = Instant::now();
                 self.inner.breakers.succeeded(credential.id, self.now());
-                let stored = self.keep(asking, held, &tokens, &old).await;
+                let stored = self.keep(asking, held, &tokens, &source).await;
                 self.inner
                     .refresh_counts
                     .answered(&stored, answered_at.elapsed());
@@ -163,32 +162,6 @@ impl Engine {
         }
     }
 
-    /// What a call takes that is not the provider's: the client to speak as, and the refresh token.
-    async fn proof(
-        &self,
-        set: &TokenSet,
-        credential: &Credential,
-    ) -> Result<(Client, SecretString), Error> {
-        let client = self.client(credential).await?;
-        let refresh_token = self.open_tokens(set)?.refresh_token.ok_or_else(ended)?;
-        Ok((client, refresh_token))
-    }
-
-    async fn call(
-        &self,
-        set: &TokenSet,
-        client: &Client,
-        refresh_token: &SecretString,
-    ) -> Result<TokenResponse, ProviderFailure> {
-        let entry = self.entry(set.provider).map_err(ProviderFailure::Ours)?;
-        let redirect_uri = self.callback_uri();
-        let grant = TokenGrant::RefreshToken {
-            refresh_token,
-            redirect_uri: &redirect_uri,
-        };
-        self.provider_tokens(entry, client, grant).await
-    }
-
     /// Stores what the provider gave, tenaciously: it may have rotated, and then this is the only copy.
     /// Nobody sees the access token before it is durable (rule 5).
     async fn keep(
@@ -196,9 +169,9 @@ impl Engine {
         asking: &Asking,
         held: Held,
         answer: &TokenResponse,
-        old: &SecretString,
+        source: &TokenSource,
     ) -> Outcome {
-        let set = self.renewed(&held.set, answer, old);
+        let set = self.renewed(&held.set, answer, source);
         let (began, mut pause) = (Instant::now(), STORE_PAUSE);
         loop {
             match self.store_renewed(asking, &held, set.clone()).await {
@@ -224,16 +197,16 @@ impl Engine {
         }
     }
 
-    fn renewed(&self, set: &TokenSet, answer: &TokenResponse, old: &SecretString) -> TokenSet {
+    fn renewed(&self, set: &TokenSet, answer: &TokenResponse, source: &TokenSource) -> TokenSet {
         let now = self.now();
         let tokens = ProviderTokens {
             access_token: answer.access_token.clone(),
             // No new one means the old one stays (RFC 6749, 6).
-            refresh_token: Some(answer.refresh_token.clone().unwrap_or_else(|| old.clone())),
+            refresh_token: answer.refresh_token.as_ref().or(source.kept()).cloned(),
         };
         TokenSet {
             sealed: self.seal_tokens(set.id, &tokens),
-            has_refresh_token: true,
+            has_refresh_token: tokens.refresh_token.is_some(),
             scope: answer.scope.clone().unwrap_or_else(|| set.scope.clone()),
             access_expires_at: Some(answer.expires_at(now)),
             updated_at: now,

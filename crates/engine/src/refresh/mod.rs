@@ -14,6 +14,7 @@ mod lease;
 mod opened;
 mod outages;
 mod refused;
+mod source;
 mod sweep;
 
 pub(crate) use breakers::Breakers;

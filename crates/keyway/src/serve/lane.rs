@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use keyway_engine::Engine;
+use keyway_engine::{Engine, Principal};
 use keyway_web::proxy::ANSWER_HEADER;
 use keyway_web::{PeerAddr, bearer_of, hot};
 use std::net::SocketAddr;
@@ -58,20 +58,24 @@ impl Lane {
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Response<ServedBody> {
-        // What is boxed keeps the future of a call small; it is moved with every request.
-        let over_limit = match self.limiter {
-            Some(_) => Box::pin(self.over_limit(request.headers())).await,
+        let is_call = proxy::is_call(request.uri());
+        let known = match is_call || self.limiter.is_some() {
+            true => bearer_of(request.headers()).and_then(|text| self.engine.known_principal(text)),
+            false => None,
+        };
+        let over_limit = match &self.limiter {
+            Some(limiter) => self.over_limit(limiter, known, request.headers()).await,
             None => None,
         };
         let response = match over_limit {
             Some(mut refusal) => {
-                if proxy::is_call(request.uri()) {
+                if is_call {
                     let ours = HeaderValue::from_static("keyway");
                     refusal.headers_mut().insert(ANSWER_HEADER, ours);
                 }
                 refusal.map(ServedBody::from)
             }
-            None if proxy::is_call(request.uri()) => self.proxy.answer(request).await,
+            None if is_call => self.proxy.answer(request, known).await,
             None => match self.remembered(&request) {
                 Some(answer) => answer.map(ServedBody::from),
                 None => Box::pin(self.own(peer, request))
@@ -106,13 +110,23 @@ impl Lane {
             .unwrap_or_else(|never| match never {})
     }
 
-    /// The answer to an application that asks too often. Costs nothing where no limit is set. Requests
-    /// that prove no application are not limited here: nobody may use up another's share.
-    async fn over_limit(&self, headers: &HeaderMap) -> Option<Response<Body>> {
-        let limiter = self.limiter.as_ref()?;
-        // Read as those do who answer: what they accept is counted.
-        let token = bearer_of(headers)?;
-        let application = self.engine.principal(token).await.ok()?.application_id();
+    /// The answer to an application that asks too often. Requests that prove no application are not limited
+    /// here: nobody may use up another's share.
+    async fn over_limit(
+        &self,
+        limiter: &Limiter,
+        known: Option<Principal>,
+        headers: &HeaderMap,
+    ) -> Option<Response<Body>> {
+        let principal = match known {
+            Some(principal) => principal,
+            // Read as those do who answer: what they accept is counted. Boxed, since it is seldom needed and
+            // would be moved with every request.
+            None => Box::pin(self.engine.principal(bearer_of(headers)?))
+                .await
+                .ok()?,
+        };
+        let application = principal.application_id();
         if limiter.admits(application, self.engine.now()) {
             return None;
         }

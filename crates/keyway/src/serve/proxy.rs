@@ -15,7 +15,7 @@ use hyper::body::{Body as _, Incoming};
 use keyway_core::ids::RequestId;
 use keyway_core::proxy::ProxyPath;
 use keyway_core::time::UnixMillis;
-use keyway_engine::{Engine, Error, ProxyCall};
+use keyway_engine::{Engine, Error, Principal, ProxyCall};
 use keyway_outbound::{AnswerBody, CallBody, Upload, Upstreams};
 use keyway_web::bearer_of;
 use keyway_web::proxy::{CallRequest, answer_headers, call_headers, refusal, refusal_with_status};
@@ -39,11 +39,14 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn with(&self, body: CallBody) -> Request<CallBody> {
+    /// The request to send. It takes the headers as they are and a copy stays: the connection keeps the map for
+    /// the answer's headers, and one that has room for ours as well need not grow for every answer.
+    fn with(&mut self, body: CallBody) -> Request<CallBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        let kept = self.headers.clone();
+        *request.headers_mut() = std::mem::replace(&mut self.headers, kept);
         request
     }
 
@@ -77,14 +80,19 @@ impl Proxy {
     }
 
     /// Makes the call and passes its answer on; whatever happens, there is an answer.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ServedBody> {
+    /// `known` is the caller, if it is remembered.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        known: Option<Principal>,
+    ) -> Response<ServedBody> {
         let request_id = self.engine.request_id();
         // It would have the provider repeat our headers to the caller (RFC 9110, 9.3.8).
         if request.method() == Method::TRACE {
             let message = "TRACE is not passed on: it would show the provider's token.";
             return refusal_with_status(405, message, request_id).map(ServedBody::from);
         }
-        let answer = self.pass(request, request_id).await;
+        let answer = self.pass(request, known, request_id).await;
         answer.unwrap_or_else(|error| {
             self.metrics.proxy.refused();
             refusal(error, request_id).map(ServedBody::from)
@@ -94,9 +102,10 @@ impl Proxy {
     async fn pass(
         &self,
         mut request: Request<Incoming>,
+        known: Option<Principal>,
         request_id: RequestId,
     ) -> Result<Response<ServedBody>, Error> {
-        let call = self.prepare(&request).await?;
+        let call = self.prepare(&request, known).await?;
         let target = asked(&request)?.target(&call)?;
         let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target));
         let uri = Uri::from(target.map_err(Error::internal)?);
@@ -112,8 +121,8 @@ impl Proxy {
         }
         let (head, body) = request.into_parts();
         let upload = (!body.is_end_stream()).then(|| Upload::new(body));
-        let outgoing = outgoing(head, uri, &call)?;
-        let answer = match self.send(&call, &outgoing, upload.as_ref()).await {
+        let mut outgoing = outgoing(head, uri, &call)?;
+        let answer = match self.send(&call, &mut outgoing, upload.as_ref()).await {
             Ok(answer) => answer,
             Err(_) if upload.as_ref().is_some_and(Upload::is_too_large) => {
                 return Ok(too_large(request_id));
@@ -133,9 +142,14 @@ impl Proxy {
         self.passed_on(answer, request_id, began)
     }
 
-    async fn prepare(&self, request: &Request<Incoming>) -> Result<ProxyCall, Error> {
+    async fn prepare(
+        &self,
+        request: &Request<Incoming>,
+        known: Option<Principal>,
+    ) -> Result<ProxyCall, Error> {
         let asked = asked(request)?;
-        match asked.known(&self.engine) {
+        let known = known.and_then(|principal| asked.known(&self.engine, &principal));
+        match known {
             Some(call) => Ok(call),
             None => Box::pin(asked.look_up(&self.engine)).await,
         }
@@ -145,7 +159,7 @@ impl Proxy {
     async fn send(
         &self,
         call: &ProxyCall,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         upload: Option<&Upload>,
     ) -> Result<Response<AnswerBody>, Error> {
         let body = upload.map_or_else(|| Some(CallBody::none()), Upload::body);
@@ -177,7 +191,7 @@ impl Proxy {
         drop(refused);
         outgoing.prove(&call)?;
         self.metrics.proxy.replayed();
-        let answer = self.send(&call, &outgoing, upload.as_ref()).await?;
+        let answer = self.send(&call, &mut outgoing, upload.as_ref()).await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.engine.note_refused_again(&call);
         }

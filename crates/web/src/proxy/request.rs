@@ -33,15 +33,14 @@ impl<'a> CallRequest<'a> {
         })
     }
 
-    /// What the call takes, if all of it is remembered.
+    /// What the call of a caller who is remembered takes, if all of it is.
     #[must_use]
-    pub fn known(&self, engine: &Engine) -> Option<ProxyCall> {
-        let principal = engine.known_principal(bearer(self.headers)?)?;
-        let id: GrantId = match (self.path.grant, &principal) {
+    pub fn known(&self, engine: &Engine, principal: &Principal) -> Option<ProxyCall> {
+        let id: GrantId = match (self.path.grant, principal) {
             ("me", Principal::Token(bearer)) => bearer.grant_id,
             (id, _) => id.parse().ok()?,
         };
-        engine.known_call(&principal, id, self.host().ok()?)
+        engine.known_call(principal, id, self.host().ok()?)
     }
 
     /// What the call takes, from the database and the provider if it must be.

@@ -91,12 +91,12 @@ impl Proxy {
         };
         let permit = self.tunnels.0.clone().try_acquire_owned();
         let permit = permit.map_err(|_| full())?;
-        let (mut answer, mut theirs) = self.ask(&call, &outgoing).await?;
+        let (mut answer, mut theirs) = self.ask(&call, &mut outgoing).await?;
         if answer.status() == StatusCode::UNAUTHORIZED
             && let Some(call) = self.engine.call_again(&call).await?
         {
             outgoing.prove(&call)?;
-            (answer, theirs) = self.ask(&call, &outgoing).await?;
+            (answer, theirs) = self.ask(&call, &mut outgoing).await?;
             if answer.status() == StatusCode::UNAUTHORIZED {
                 self.engine.note_refused_again(&call);
             }
@@ -110,7 +110,7 @@ impl Proxy {
     async fn ask(
         &self,
         call: &ProxyCall,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
     ) -> Result<(Response<AnswerBody>, OnUpgrade), Error> {
         let request = outgoing.with(CallBody::none());
         let asked = self
