@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Tokens live so briefly that they have ended for Keyway soon after a round.
-const LIFETIME_SECS: u64 = 6;
-const UNTIL_OVER: Duration = Duration::from_secs(2);
+const LIFETIME_SECS: u64 = 4;
+const UNTIL_OVER: Duration = Duration::from_secs(LIFETIME_SECS);
 
 #[expect(clippy::cast_precision_loss, reason = "ten thousand fits")]
 fn rate(count: usize, began: Instant) -> f64 {
