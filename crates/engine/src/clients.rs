@@ -5,6 +5,7 @@ use crate::error::Error;
 use keyway_core::credential::{Credential, CredentialSecret, Owner, SlotState};
 use keyway_core::ids::{ApplicationId, CredentialId, SecretId};
 use keyway_core::oauth::Client;
+use keyway_core::provider::Provider;
 use keyway_core::sealed::{DigestKind, SealContext};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -23,9 +24,9 @@ struct StoredClient {
 impl Engine {
     /// The OAuth client of `credential`: its own, the one it borrows, or the operator's.
     pub(crate) async fn client(&self, credential: &Credential) -> Result<Client, Error> {
-        let tenant = credential.tenant.clone();
+        let tenant = self.tenant(credential).await?;
         if credential.owner == Owner::Operator {
-            return self.shared_client(credential);
+            return self.shared_client(credential, tenant);
         }
         let holder = credential.borrows_from.unwrap_or(credential.id);
         let (client_id, client_secret) =
@@ -37,7 +38,24 @@ impl Engine {
         })
     }
 
-    fn shared_client(&self, credential: &Credential) -> Result<Client, Error> {
+    /// The credential's own tenant, else the connector's; Microsoft alone has any.
+    async fn tenant(&self, credential: &Credential) -> Result<Option<String>, Error> {
+        if credential.tenant.is_some() || credential.provider != Provider::Microsoft {
+            return Ok(credential.tenant.clone());
+        }
+        let (application_id, id) = (credential.application_id, credential.connector_id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.connector_by_id(application_id, id).await }));
+        let connector = job.await?;
+        Ok(connector.and_then(|connector| connector.tenant().map(str::to_owned)))
+    }
+
+    fn shared_client(
+        &self,
+        credential: &Credential,
+        tenant: Option<String>,
+    ) -> Result<Client, Error> {
         let shared = self.settings().shared_apps.get(&credential.provider);
         let shared = shared.filter(|app| app.allows(credential.application_id)).ok_or_else(|| {
             Error::new(
@@ -48,7 +66,7 @@ impl Engine {
         Ok(Client {
             client_id: shared.client_id.clone(),
             client_secret: shared.client_secret.clone(),
-            tenant: credential.tenant.clone(),
+            tenant,
         })
     }
 

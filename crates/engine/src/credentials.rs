@@ -145,10 +145,7 @@ impl Engine {
                 members.client_id.as_deref(),
                 &new.data,
             ),
-            tenant: members
-                .tenant
-                .clone()
-                .or_else(|| connector.tenant().map(str::to_owned)),
+            tenant: members.tenant.clone(),
             borrows_from: borrowed_client(connector, new.credential_type, members)?,
             labels: Map::new(),
             data_digest: self.data_digest(new.credential_type, &new.name, &new.data),
@@ -282,9 +279,7 @@ impl Engine {
             edited.provider_project =
                 provider_project(provider, members.client_id.as_deref(), data);
             edited.client_id = members.client_id;
-            edited.tenant = members
-                .tenant
-                .or_else(|| connector.tenant().map(str::to_owned));
+            edited.tenant = members.tenant;
         }
         edited.data_digest = self.data_digest(edited.credential_type, &edited.name, data);
         edited.updated_at = self.now();

@@ -320,7 +320,7 @@ impl Engine {
     async fn refused_token(&self, credential: &Credential, failure: ProviderFailure) -> Error {
         failure.log(credential, "refresh token, custom authentication");
         if let ProviderFailure::Refused(error) = &failure
-            && crate::health::client_fault(error)
+            && crate::health::client_fault(credential.provider, error)
         {
             self.note_client_fault(credential, error).await;
         }

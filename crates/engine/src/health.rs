@@ -11,6 +11,7 @@ use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, H
 use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::{Client, ProviderError, TokenGrant};
 use keyway_core::provider::Provider;
+use keyway_core::refusal::{Blame, blame};
 use keyway_core::scope::Scopes;
 use secrecy::SecretString;
 
@@ -30,12 +31,9 @@ pub struct HealthReport {
     pub scope: Scopes,
 }
 
-/// What a provider's refusal says of the client itself, as against the user.
-pub(crate) fn client_fault(error: &ProviderError) -> bool {
-    matches!(
-        error.error.as_str(),
-        "invalid_client" | "deleted_client" | "disabled_client"
-    )
+/// Whether a provider's refusal says something of the client itself, as against the user.
+pub(crate) fn client_fault(provider: Provider, error: &ProviderError) -> bool {
+    blame(provider, error) == Blame::Credential
 }
 
 fn failing(error: &ProviderError) -> Health {
@@ -118,7 +116,7 @@ impl Engine {
             return;
         };
         match self.ask_provider(entry, &client).await {
-            Some(ProviderFailure::Refused(error)) if client_fault(&error) => {
+            Some(ProviderFailure::Refused(error)) if client_fault(credential.provider, &error) => {
                 self.note_health(credential, failing(&error)).await;
             }
             // The code or grant was refused, so the client was not.

@@ -5,7 +5,7 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use keyway_core::application::{Application, RedirectUri};
-use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::change::{Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::Credential;
 use keyway_core::ids::{ApplicationId, CredentialId};
@@ -93,15 +93,12 @@ impl KnownThings {
     /// Drops what `change` makes stale. The caller excludes whoever is about to remember something.
     pub(crate) fn forget(&self, change: &NewChange) {
         match (change.entity, change.action) {
-            (Entity::Application | Entity::RedirectUri | Entity::Connector, action) => {
+            (Entity::Application | Entity::RedirectUri, _) => {
                 self.applications.remove(&change.application_id);
-                if action == Action::Deleted {
-                    self.forget_credentials(change.application_id);
-                }
             }
-            // A borrower's client is the lender's, of the same application: which borrows from which is
+            // A connector's tenant is that of credentials without one. A borrower's client is the lender's, of the same application: which borrows from which is
             // not known here.
-            (Entity::Credential, _) => {
+            (Entity::Connector | Entity::Credential, _) => {
                 self.applications.remove(&change.application_id);
                 self.forget_credentials(change.application_id);
             }

@@ -7,11 +7,12 @@ use keyway_vault::jwt::{JwtError, ProviderKeys, verify_provider};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use url::Url;
 
 /// Keys are used this long before they are fetched anew, in seconds.
 const KEYS_LIFETIME_SECS: i64 = 3600;
+/// While they cannot be fetched, known ones are used for so long, in seconds.
+const KEYS_KEPT_SECS: i64 = 24 * 3600;
 /// An unknown key makes us fetch at most this often, in seconds: a forged token must not.
 const REFETCH_PAUSE_SECS: i64 = 10;
 /// Key sets remembered; one per `jwks_uri`, so one per provider and named tenant.
@@ -78,14 +79,19 @@ impl Engine {
                 other => return Ok(other?),
             }
         }
-        let keys = self.fetch_keys(jwks_uri).await?;
-        Ok(verify_provider(token, &keys)?)
+        match self.fetch_keys(jwks_uri).await {
+            Ok(keys) => Ok(verify_provider(token, &keys)?),
+            // Keys that were good an hour ago vouch for those they know until others are to be had.
+            Err(error) => match fresh_for(KEYS_KEPT_SECS) {
+                Some(set) => verify_provider(token, &set.keys).map_err(|_| error),
+                None => Err(error),
+            },
+        }
     }
 
     async fn fetch_keys(&self, jwks_uri: &str) -> Result<Arc<ProviderKeys>, SignatureError> {
         let url = Url::parse(jwks_uri).map_err(SignatureError::Address)?;
-        let request = Request::get(url).with_deadline(Duration::from_secs(10));
-        let answer = self.inner.parts.transport.send(request).await;
+        let answer = self.inner.parts.transport.send(Request::get(url)).await;
         let answer = answer.map_err(SignatureError::Unreachable)?;
         if !answer.status.is_success() {
             return Err(SignatureError::Status(answer.status.as_u16()));

@@ -136,7 +136,7 @@ fn log(failure: &Failure, seen: &Seen) {
     let error = failure.word(seen.shape);
     let (method, route) = (seen.method.as_str(), seen.route.as_str());
     let request_id = seen.context.request_id;
-    if failure.is_ours() {
+    if failure.is_alarming() {
         let cause = failure.cause().unwrap_or("none given");
         tracing::error!(%request_id, status, error, method, route, cause, "request failed");
     } else {

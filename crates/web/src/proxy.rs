@@ -57,7 +57,7 @@ fn tell(failure: Failure, request_id: RequestId) -> Response<Body> {
 /// One line for a call that brought no answer of the provider's: loud if the fault is ours.
 fn log(failure: &Failure, request_id: RequestId) {
     let (status, error) = (failure.status().as_u16(), failure.word(Shape::Api));
-    if status == 500 {
+    if failure.is_alarming() {
         let cause = failure.cause().unwrap_or("none given");
         tracing::error!(%request_id, status, error, cause, "a call on behalf of a grant failed here");
     } else {

@@ -94,7 +94,7 @@ impl Engine {
         failure.log(credential, "code of a sign-in");
         match failure {
             ProviderFailure::Refused(error) => {
-                if crate::health::client_fault(&error) {
+                if crate::health::client_fault(credential.provider, &error) {
                     self.note_client_fault(credential, &error).await;
                     let words = "the provider refuses the client id or secret of this credential; see its health";
                     return Returned::new("unauthorized_client", 45001, words);

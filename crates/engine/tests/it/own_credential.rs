@@ -158,6 +158,27 @@ async fn rule_02_a_default_must_be_a_live_oauth_client_of_the_same_connector(wor
     assert_eq!(world.snapshot().await, before);
 }
 
+async fn a_connectors_tenant_is_that_of_credentials_without_one(world: &World) {
+    let app = &world.app;
+    app.connector(Microsoft, DEV).await;
+    let second = app.credential(Microsoft, "second", STAGING).await;
+    let patch = ConnectorPatch {
+        settings: Some(object(json!({"tenant": "contoso.example"}))),
+        ..ConnectorPatch::default()
+    };
+    let sign_in = SignIn::of(ALICE).at(Microsoft).through(second.id);
+    let before = app.start(&sign_in).await.unwrap();
+    assert!(before.location.contains("/common/"), "{}", before.location);
+    let patched = world.engine.update_connector(&app.caller, Microsoft, patch);
+    patched.await.unwrap();
+    let after = app.start(&sign_in).await.unwrap();
+    assert!(
+        after.location.contains("/contoso.example/"),
+        "{}",
+        after.location
+    );
+}
+
 on_both_databases!(
     rule_01_sign_in_and_tokens_go_through_the_credential_that_was_named,
     rule_01_a_brought_token_is_tried_through_the_named_credential_alone,
@@ -166,4 +187,7 @@ on_both_databases!(
     rule_02_another_default_moves_no_grant,
     rule_02_a_credential_that_borrows_its_client_stays_pinned_to_the_lender,
     rule_02_a_default_must_be_a_live_oauth_client_of_the_same_connector,
+);
+on_both_databases!(World::options().microsoft() =>
+    a_connectors_tenant_is_that_of_credentials_without_one,
 );

@@ -121,8 +121,8 @@ async fn an_untrue_id_token_ends_the_sign_in_and_changes_nothing(world: &World) 
         (Fault::status(503), "temporarily_unavailable"),
         (Fault::lie(Lie::OtherKeys), "server_error"),
     ] {
-        // Keys fetched before are used for an hour.
-        world.pass_secs(3601);
+        // Keys fetched before are used for a day, if no others are to be had.
+        world.pass_secs(24 * 3600 + 1);
         let faults = Faults {
             jwks: Some(fault),
             ..Faults::default()
@@ -324,6 +324,21 @@ async fn a_refusal_of_a_brought_token_is_explained_in_words(world: &World) {
     assert_eq!(world.snapshot().await, before);
 }
 
+async fn keys_that_cannot_be_fetched_anew_are_used_for_a_day(world: &World) {
+    prepare(world).await;
+    let down = Faults {
+        jwks: Some(Fault::status(503)),
+        ..Faults::default()
+    };
+    // Older than keys are used without a look, and the look is in vain.
+    world.pass_secs(2 * 3600);
+    world.provider.set_faults(down.clone());
+    world.app.connect(&SignIn::of(ALICE)).await;
+    world.pass_secs(23 * 3600);
+    hosted(world, down, "temporarily_unavailable", "45001").await;
+    world.app.connect(&SignIn::of(ALICE)).await;
+}
+
 async fn a_provider_that_does_not_answer_in_time_is_given_up_on(world: &World) {
     prepare(world).await;
     world.recorder.limit_deadlines(Duration::from_millis(50));
@@ -343,4 +358,5 @@ on_both_databases!(
     an_unusable_answer_to_a_brought_token_changes_nothing,
     a_refusal_of_a_brought_token_is_explained_in_words,
     a_provider_that_does_not_answer_in_time_is_given_up_on,
+    keys_that_cannot_be_fetched_anew_are_used_for_a_day,
 );

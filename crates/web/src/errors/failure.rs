@@ -167,6 +167,13 @@ impl Failure {
         self.0.status.is_server_error() || self.0.oauth.is_some_and(|(_, code)| code == 500)
     }
 
+    /// Whether an operator should hear of it: a fault of this server or its database, and not of a provider or
+    /// a credential.
+    pub(crate) fn is_alarming(&self) -> bool {
+        matches!(self.0.status.as_u16(), 500 | 503)
+            || self.0.oauth.is_some_and(|(_, code)| code == 500)
+    }
+
     /// The word this failure goes by in `shape`.
     pub(crate) fn word(&self, shape: Shape) -> &'static str {
         match shape {
