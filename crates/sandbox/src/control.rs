@@ -182,11 +182,6 @@ impl Control {
             .insert(client.client_id.clone(), Arc::new(client));
     }
 
-    /// Removes a client; its tokens stay, but it can no longer authenticate.
-    pub fn remove_client(&self, client_id: &str) {
-        self.0.store().clients.remove(client_id);
-    }
-
     /// Lists a user, or changes who is behind an address. Tokens already given are not touched.
     pub fn put_user(&self, user: UserConfig) {
         self.0.store().users.insert(user.key(), Arc::new(user));

@@ -28,5 +28,5 @@ pub use futures_util::future::BoxFuture;
 pub use migrations::MigrationReport;
 pub use rows::sweeps::SweptDeleted;
 pub use session::Session;
-pub use store::{Backend, ChangeMarker, Store};
+pub use store::{Backend, Store};
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -23,6 +23,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "unheard",
         text: include_str!("../migrations/0002_unheard.sql"),
     },
+    Migration {
+        version: 3,
+        name: "lean_changes",
+        text: include_str!("../migrations/0003_lean_changes.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

@@ -9,7 +9,6 @@ mod tls;
 use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::Statement;
-use crate::store::ChangeMarker;
 use connect::OnRuntime;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
@@ -142,17 +141,6 @@ impl Postgres {
             Err(error) if outcome.is_ok() => Err(StoreError::from(error).into()),
             _ => outcome,
         }
-    }
-
-    /// The latest change.
-    pub(crate) async fn marker(&self, clock: &dyn Clock) -> Result<ChangeMarker, StoreError> {
-        let seq = self
-            .read(clock, |session| Box::pin(session.latest_seq()))
-            .await?;
-        Ok(ChangeMarker {
-            seq,
-            data_version: 0,
-        })
     }
 
     /// Whether the server answers.

@@ -6,7 +6,6 @@ mod writer;
 
 use crate::error::StoreError;
 use crate::session::Session;
-use crate::store::ChangeMarker;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use keyway_core::time::Clock;
@@ -31,7 +30,6 @@ const OPEN_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Sqlite {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
-    watcher: Mutex<Option<Connection>>,
     writer: Writer,
 }
 
@@ -127,7 +125,6 @@ impl Sqlite {
         Ok(Self {
             path: path.to_owned(),
             readers: Mutex::default(),
-            watcher: Mutex::default(),
             writer,
         })
     }
@@ -168,21 +165,6 @@ impl Sqlite {
         self.writer.write(clock, job).await
     }
 
-    /// What the file looks like from outside: `data_version` moves with every commit of another
-    /// connection, so all asking goes through one connection that does nothing else.
-    pub(crate) fn marker(&self) -> Result<ChangeMarker, StoreError> {
-        self.writer.check_open()?;
-        let mut watcher = lock(&self.watcher);
-        let connection = match watcher.take() {
-            Some(connection) => connection,
-            None => connect_reader(&self.path)?,
-        };
-        let data_version = statement::pragma_number(&connection, "PRAGMA data_version")?;
-        let seq = statement::pragma_number(&connection, crate::rows::changes::LATEST_SQL)?;
-        *watcher = Some(connection);
-        Ok(ChangeMarker { seq, data_version })
-    }
-
     /// Whether the file answers and the writing thread lives.
     pub(crate) fn is_ready(&self) -> bool {
         let answers = self.reader().ok().and_then(|reader| {
@@ -195,7 +177,6 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         self.writer.close().await;
         lock(&self.readers).clear();
-        lock(&self.watcher).take();
     }
 }
 

@@ -20,15 +20,6 @@ pub enum Backend {
     Postgres,
 }
 
-/// Where the database stands: equal markers mean that nothing was recorded in between.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChangeMarker {
-    /// The latest entry of the sequence of changes; 0 before the first.
-    pub seq: i64,
-    /// On SQLite, moves with every commit, also of what leaves no entry. Always 0 on PostgreSQL.
-    pub data_version: i64,
-}
-
 enum Database {
     Sqlite(Box<Sqlite>),
     Postgres(Postgres),
@@ -183,17 +174,6 @@ impl Store {
         let outcome = alone(self.write_now(job));
         self.turn(Moment::AfterWrite).await?;
         outcome
-    }
-
-    /// Where the database stands now, for polling: whatever this or another process records moves it.
-    ///
-    /// # Errors
-    /// If the database cannot be reached.
-    pub async fn latest_change_marker(&self) -> Result<ChangeMarker, StoreError> {
-        match &self.0.database {
-            Database::Sqlite(sqlite) => sqlite.marker(),
-            Database::Postgres(postgres) => postgres.marker(&*self.0.clock).await,
-        }
     }
 
     /// Whether the database answers.

@@ -19,7 +19,6 @@ statements! { "access_tokens";
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     BY_ID = concat!("SELECT ", columns!(), " FROM access_tokens
         WHERE application_id = $1 AND id = $2");
-    DELETE = "DELETE FROM access_tokens WHERE application_id = $1 AND id = $2";
     DELETE_OF_FAMILY = "DELETE FROM access_tokens WHERE application_id = $1 AND family_id = $2";
 }
 
@@ -67,18 +66,6 @@ impl Session<'_> {
     ) -> Result<Option<AccessToken>, StoreError> {
         self.one(&BY_ID, args![application_id, id], access_token)
             .await
-    }
-
-    /// Removes a token. `false` if there is none such.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn delete_access_token(
-        &mut self,
-        application_id: ApplicationId,
-        id: AccessTokenId,
-    ) -> Result<bool, StoreError> {
-        self.wrote(&DELETE, args![application_id, id]).await
     }
 
     /// Removes all tokens of a family, and says how many.

@@ -7,19 +7,13 @@ use crate::session::Session;
 use crate::statement::{Statement, statements};
 use crate::store::Backend;
 use keyway_core::change::{Action, Change, Entity, NewChange};
-use keyway_core::time::UnixMillis;
-
-/// The latest entry's place.
-pub(crate) const LATEST_SQL: &str = "SELECT coalesce(max(seq), 0) FROM changes";
 
 statements! { "changes";
     APPEND = "INSERT INTO changes (at, application_id, entity, entity_id, action, actor, detail)
         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq";
     SINCE = "SELECT seq, at, application_id, entity, entity_id, action, actor, detail FROM changes
         WHERE seq > $1 ORDER BY seq LIMIT $2";
-    SINCE_TIME = "SELECT seq, at, application_id, entity, entity_id, action, actor, detail
-        FROM changes WHERE at >= $1 ORDER BY at, seq LIMIT $2";
-    LATEST = LATEST_SQL;
+    LATEST = "SELECT coalesce(max(seq), 0) FROM changes";
 }
 
 /// Any number, as long as every Keyway uses the same: whoever holds it appends.
@@ -78,18 +72,6 @@ impl Session<'_> {
     /// If the database fails.
     pub async fn changes_since(&mut self, seq: i64, limit: i64) -> Result<Vec<Change>, StoreError> {
         self.many(&SINCE, args![seq, limit], change).await
-    }
-
-    /// The entries recorded at `at` or later, in order of time.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn changes_since_time(
-        &mut self,
-        at: UnixMillis,
-        limit: i64,
-    ) -> Result<Vec<Change>, StoreError> {
-        self.many(&SINCE_TIME, args![at, limit], change).await
     }
 
     /// The place of the latest entry; 0 before the first.

@@ -20,8 +20,6 @@ statements! { "redirect_uris";
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
     BY_ID = concat!("SELECT ", columns!(), " FROM redirect_uris
         WHERE application_id = $1 AND id = $2 AND deleted_at IS NULL");
-    BY_URL = concat!("SELECT ", columns!(), " FROM redirect_uris
-        WHERE application_id = $1 AND url = $2 AND deleted_at IS NULL");
     LIST = concat!("SELECT ", columns!(), " FROM redirect_uris
         WHERE application_id = $1 AND deleted_at IS NULL ORDER BY created_at, id");
     UPDATE = "UPDATE redirect_uris SET url = $3, platform = $4, settings = $5, origin = $6,
@@ -75,19 +73,6 @@ impl Session<'_> {
         id: RedirectUriId,
     ) -> Result<Option<RedirectUri>, StoreError> {
         self.one(&BY_ID, args![application_id, id], redirect_uri)
-            .await
-    }
-
-    /// The redirect URI of exactly that URL.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn redirect_uri_by_url(
-        &mut self,
-        application_id: ApplicationId,
-        url: &str,
-    ) -> Result<Option<RedirectUri>, StoreError> {
-        self.one(&BY_URL, args![application_id, url], redirect_uri)
             .await
     }
 

@@ -83,12 +83,6 @@ pub(crate) fn run(connection: &Connection, sql: &'static str) -> Result<(), Stor
     Ok(())
 }
 
-/// The number a statement without values answers.
-pub(crate) fn pragma_number(connection: &Connection, sql: &'static str) -> Result<i64, StoreError> {
-    let mut prepared = connection.prepare_cached(sql)?;
-    Ok(prepared.query_row([], |row| row.get(0))?)
-}
-
 /// Prepares a statement without running it.
 #[cfg(feature = "testing")]
 pub(crate) fn prepare(connection: &Connection, statement: &Statement) -> Result<(), StoreError> {

@@ -92,12 +92,6 @@ async fn redirect_uris_are_read_oldest_first_and_by_exact_url(db: &Db) {
         get!(db, |s| s.redirect_uri(tenant(1), redirect_uri(1, 2).id)),
         Some(redirect_uri(1, 2))
     );
-    let by_url = get!(db, |s| s
-        .redirect_uri_by_url(tenant(1), "https://app.example/1"));
-    assert_eq!(by_url, Some(redirect_uri(1, 1)));
-    let other_case = get!(db, |s| s
-        .redirect_uri_by_url(tenant(1), "https://APP.example/1"));
-    assert_eq!(other_case, None);
 }
 
 async fn a_redirect_uri_is_updated_in_every_member(db: &Db) {
@@ -124,11 +118,6 @@ async fn a_deleted_redirect_uri_never_comes_back_and_its_url_is_free(db: &Db) {
     assert!(!put!(db, |s| s.delete_redirect_uri(tenant(1), id, at(6))));
     assert_eq!(get!(db, |s| s.redirect_uri(tenant(1), id)), None);
     assert_eq!(get!(db, |s| s.redirect_uris(tenant(1))), []);
-    assert_eq!(
-        get!(db, |s| s
-            .redirect_uri_by_url(tenant(1), "https://app.example/1")),
-        None
-    );
     assert_eq!(
         get!(db, |s| s.origin_applications("https://app.example")),
         []

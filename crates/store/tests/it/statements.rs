@@ -40,7 +40,6 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "token_sets.REVOKING",
         "refresh_states.DUE",
         "changes.SINCE",
-        "changes.SINCE_TIME",
         "changes.LATEST",
         "sweeps.SIGN_INS",
         "sweeps.ACCESS_TOKENS",

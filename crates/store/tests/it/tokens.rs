@@ -16,10 +16,11 @@ async fn an_access_token_is_read_until_it_is_removed(db: &Db) {
     put!(db, |s| s.insert_access_token(&access_token(1, 1)));
     let read = get!(db, |s| s.access_token(tenant(1), access_token(1, 1).id));
     assert_eq!(read, Some(access_token(1, 1)));
-    assert!(put!(db, |s| s
-        .delete_access_token(tenant(1), access_token(1, 1).id)));
-    assert!(!put!(db, |s| s
-        .delete_access_token(tenant(1), access_token(1, 1).id)));
+    assert_eq!(
+        put!(db, |s| s
+            .delete_access_tokens_of_family(tenant(1), family(1))),
+        1
+    );
     assert_eq!(
         get!(db, |s| s.access_token(tenant(1), access_token(1, 1).id)),
         None
