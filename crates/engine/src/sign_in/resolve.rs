@@ -2,7 +2,7 @@
 
 use super::Returned;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::known::{KnownApplication, KnownCredential};
 use keyway_core::connector::Connector;
 use keyway_core::credential::CredentialType;
@@ -72,12 +72,19 @@ pub(crate) fn parse_providers(text: Option<&str>) -> Result<NamedProviders, Retu
 
 impl Engine {
     pub(crate) async fn resolve(&self, wanted: Wanted) -> Result<Resolved, Error> {
-        match wanted.credential_id {
+        let resolved = match wanted.credential_id {
             Some(id) => self.named(&wanted, id).await,
             None => {
                 self.by_provider(&wanted, wanted.known.connectors.clone())
                     .await
             }
+        };
+        match resolved {
+            // A credential that users cannot sign in through: the application is told, as of any other choice.
+            Err(error) if error.kind() == ErrorKind::InvalidRequest => {
+                Ok(refused(error.message().to_owned()))
+            }
+            other => other,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Rule 3: a sign-in's credential is chosen once, at its start.
 
+use keyway_core::credential::CredentialType;
 use keyway_core::provider::Provider::{Google, Zoom};
 use keyway_engine::ErrorKind;
-use keyway_testkit::{ALICE, DEV, Ended, PROD, STAGING, SignIn, World, on_both_databases};
+use keyway_engine::credentials::NewCredential;
+use keyway_testkit::{ALICE, DEV, Ended, PROD, STAGING, SignIn, World, object, on_both_databases};
 
 async fn rule_03_the_default_of_the_start_counts_whatever_it_becomes_meanwhile(world: &World) {
     let app = &world.app;
@@ -157,7 +159,31 @@ async fn what_is_wrong_before_the_redirect_uri_is_known_is_never_redirected(worl
     assert!(matches!(app.start(&long).await, Err(Ended::Here(_))));
 }
 
+async fn a_service_account_is_refused_back_at_the_application(world: &World) {
+    let app = &world.app;
+    app.connector(Google, DEV).await;
+    let key = world
+        .provider
+        .create_service_account("robot@project.example", &[]);
+    let new = NewCredential {
+        name: "robot".to_owned(),
+        credential_type: CredentialType::ServiceAccount,
+        data: object(serde_json::from_str(&key.unwrap()).unwrap()),
+    };
+    let made = world.engine.create_credential(&app.caller, Google, new);
+    let robot = made.await.unwrap();
+    let ended = app.start(&SignIn::of(ALICE).through(robot.id)).await;
+    let ended = ended.unwrap_err();
+    assert_eq!(ended.returned("error"), "invalid_request");
+    assert!(
+        ended
+            .returned("error_description")
+            .contains("credential_id")
+    );
+}
+
 on_both_databases!(
+    a_service_account_is_refused_back_at_the_application,
     rule_03_the_default_of_the_start_counts_whatever_it_becomes_meanwhile,
     rule_03_a_credential_deleted_while_the_user_is_away_ends_the_sign_in_in_words,
     rule_03_a_connector_deleted_while_the_user_is_away_ends_the_sign_in_in_words,
