@@ -249,6 +249,65 @@ async fn a_refused_token_is_replaced_once_for_all_who_hold_it(world: &World) {
     assert_eq!(refreshes(world), 1);
 }
 
+async fn a_token_opened_ten_minutes_ago_is_opened_anew_and_remembered_again(world: &World) {
+    let grant = connected(world).await;
+    world.engine.fresh_token(&grant).await.unwrap();
+    for _ in 0..3 {
+        assert!(world.engine.known_token(&grant).is_some());
+        world.pass_secs(601);
+        assert!(world.engine.known_token(&grant).is_none());
+        world.engine.fresh_token(&grant).await.unwrap();
+    }
+    assert_eq!(refreshes(world), 0);
+}
+
+async fn what_another_process_changed_is_not_served_from_memory(world: &World) {
+    let grant = connected(world).await;
+    let app = &world.app;
+    let production = app.credential(Google, "production", PROD).await;
+    let second = world.second_engine().await;
+    second.run_background();
+    let remembered = async || {
+        eventually("it is remembered", async || {
+            let grant = app.grant(grant.id).await;
+            drop(second.fresh_token(&grant).await);
+            second.known_token(&grant).is_some()
+        })
+        .await;
+    };
+    remembered().await;
+    // Moved: the old tokens are forgotten there.
+    app.connect(&SignIn::of(ALICE).through(production.id)).await;
+    eventually("it is forgotten", async || {
+        second.known_token(&grant).is_none()
+    })
+    .await;
+    remembered().await;
+    // Replaced.
+    let held = second.known_token(&app.grant(grant.id).await).unwrap();
+    let moved = app.grant(grant.id).await;
+    let replaced = world.engine.replace_refused(&moved, Arc::clone(&held));
+    replaced.await.unwrap();
+    eventually("another is served", async || {
+        let grant = app.grant(grant.id).await;
+        !second.fresh_token(&grant).await.unwrap().is_same_as(&held)
+    })
+    .await;
+    second.shutdown().await;
+}
+
+async fn a_grant_kept_alive_by_one_process_is_left_alone_by_the_other(world: &World) {
+    let grant = connected(world).await;
+    world.pass_secs(61 * 24 * 3600);
+    let second = world.second_engine().await;
+    let (one, other) = futures_util::future::join(world.engine.tick(), second.tick()).await;
+    one.unwrap();
+    other.unwrap();
+    second.tick().await.unwrap();
+    assert_eq!(refreshes(world), 1);
+    assert_eq!(world.app.grant(grant.id).await.status, GrantStatus::Valid);
+}
+
 async fn grants_nobody_uses_are_kept_alive_and_no_oftener(world: &World) {
     let grant = connected(world).await;
     world.engine.tick().await.unwrap();
@@ -271,6 +330,9 @@ on_both_databases!(
     odd_answers_to_a_refresh_are_made_plausible,
     an_answer_without_a_refresh_token_keeps_the_old_one,
     a_refused_token_is_replaced_once_for_all_who_hold_it,
+    a_token_opened_ten_minutes_ago_is_opened_anew_and_remembered_again,
+    what_another_process_changed_is_not_served_from_memory,
+    a_grant_kept_alive_by_one_process_is_left_alone_by_the_other,
     grants_nobody_uses_are_kept_alive_and_no_oftener,
 );
 
