@@ -4,6 +4,7 @@
 mod hostile;
 mod http2;
 mod kills;
+mod patience;
 mod soak;
 mod tunnels;
 mod upstream;

@@ -1,0 +1,45 @@
+//! How long Keyway waits: for a provider's answer a minute, and for a caller's body as long as it moves, counted
+//! by the minute. Two waits side by side, two minutes in all.
+
+use super::upstream::Upstream;
+use super::world::{self, CLIENT, World};
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+#[test]
+fn a_provider_that_never_answers_is_504_and_a_caller_that_stops_sending_408() {
+    let upstream = Upstream::start(|asked| {
+        // Reads whatever comes, and says nothing.
+        let mut rest = Vec::new();
+        drop(asked.stream.read_to_end(&mut rest));
+        false
+    });
+    let world = World::with_api(Some(&upstream.base), "");
+    let id = world.grant("ann@example.com", CLIENT, None);
+    let ask = |head: &str| {
+        let mut stream = world.connect();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(90)))
+            .unwrap();
+        let head = head.replace("{id}", &id).replace("{key}", &world.key);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let mut silent = ask(
+        "GET /v3/grants/{id}/proxy/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n",
+    );
+    let mut stalled = ask(
+        "POST /v3/grants/{id}/proxy/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
+         Content-Length: 100\r\n\r\nonly the beginning",
+    );
+    let answer = world::read_answer(&mut silent);
+    assert_eq!(
+        (answer.status, answer.error_type().as_str()),
+        (504, "api.provider_error")
+    );
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(message.contains("Provider request timed out."), "{message}");
+    let answer = world::read_answer(&mut stalled);
+    assert_eq!(answer.status, 408, "{answer:?}");
+    assert_eq!(answer.header("x-keyway-answer"), Some("keyway"));
+}
