@@ -152,7 +152,9 @@ impl Engine {
         self.inner.refresh_counts.refused(sorted.blame);
         match sorted.blame {
             Blame::User | Blame::TenantAdmin => {
-                self.end_grant(asking, held, &sorted, state).await?;
+                if !self.end_grant(asking, held, &sorted, state).await? {
+                    return self.overtaken(asking).await;
+                }
                 Err(NoToken {
                     provider_error: sorted.provider_error,
                     ..ended().into()
@@ -192,14 +194,15 @@ impl Engine {
         }
     }
 
-    /// Marks the grant invalid, if its tokens are still those the provider refused.
+    /// Marks the grant invalid, if its tokens are still those the provider refused. `false` if the lease is
+    /// somebody else's by now, and so is the verdict.
     async fn end_grant(
         &self,
         asking: &Asking,
         held: &Held,
         sorted: &Sorted,
         state: RefreshState,
-    ) -> Result<(), NoToken> {
+    ) -> Result<bool, NoToken> {
         let (application_id, grant_id) = (asking.application_id, asking.grant_id);
         let (set_id, set_version) = (held.set.id, held.set.version);
         let lease_version = held.state.version;
@@ -225,8 +228,7 @@ impl Engine {
                         .upsert_refresh_state(application_id, grant_id, &state, fence)
                         .await?
                     {
-                        // The lease is somebody else's by now, and so is the verdict.
-                        return Ok((false, Vec::new()));
+                        return Ok((None, Vec::new()));
                     }
                     let set = s.current_token_set(application_id, grant_id).await?;
                     let grant = s.grant(application_id, grant_id).await?;
@@ -237,11 +239,11 @@ impl Engine {
                             grant.status = GrantStatus::Invalid;
                             grant.version += 1;
                             if s.update_grant(&grant, grant.version - 1).await? {
-                                return Ok((true, vec![change]));
+                                return Ok((Some(true), vec![change]));
                             }
                             Err(changed_meanwhile())
                         }
-                        _ => Ok((false, Vec::new())),
+                        _ => Ok((Some(false), Vec::new())),
                     }
                 })
             })
@@ -254,10 +256,11 @@ impl Engine {
                 _ => break,
             }
         }
-        if ended? {
+        let ended = ended?;
+        if ended == Some(true) {
             self.tell_of_end(asking, held, cause);
         }
-        Ok(())
+        Ok(ended.is_some())
     }
 
     /// A grant that ended for want of an answer is no deed of its user's, and an operator should hear of it.
