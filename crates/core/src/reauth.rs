@@ -79,7 +79,8 @@ pub fn decide(
     }
 }
 
-/// The address is known and the identity is not the grant's.
+/// The address is known and the identity was not. It may be the grant's all the same: of two first sign-ins at
+/// once, one can make the grant between the other's two looks.
 fn same_address(
     voucher: Voucher,
     identity: &Identity,
@@ -87,6 +88,9 @@ fn same_address(
 ) -> Result<Decision, Mismatch> {
     match (voucher, &identity.key) {
         (Voucher::Application, _) => Ok(Decision::Same(grant.id)),
+        (Voucher::Provider, Some(_)) if grant.identity == identity.key => {
+            Ok(Decision::Same(grant.id))
+        }
         (Voucher::Provider, Some(_)) => Err(Mismatch::OtherIdentity),
         (Voucher::Provider, None) => Err(Mismatch::NoIdentity),
     }
@@ -150,6 +154,19 @@ mod tests {
     }
 
     const SAME: Result<Decision, Mismatch> = Ok(Decision::Same(GrantId::from_u128(1)));
+
+    #[test]
+    fn rule_12_a_grant_made_between_two_looks_is_the_same_persons() {
+        let made_meanwhile = grant(1);
+        let candidates = Candidates {
+            by_identity: None,
+            by_email: Some(&made_meanwhile),
+            expected: None,
+        };
+        let decide = |key| decide(Voucher::Provider, &identity(Some(key)), candidates);
+        assert_eq!(decide("u1"), Ok(Decision::Same(GrantId::from_u128(1))));
+        assert_eq!(decide("u2"), Err(Mismatch::OtherIdentity));
+    }
 
     #[test]
     fn rule_12_an_unknown_person_with_an_unknown_address_is_a_new_grant() {
