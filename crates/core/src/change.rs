@@ -45,6 +45,8 @@ words! {
         TokenSet = "token_set",
         /// Keyway's own tokens of one exchange; the entity id is the family's.
         TokenFamily = "token_family",
+        /// The vault's keys; the server's own, of no application.
+        Keyring = "keyring",
     }
 }
 

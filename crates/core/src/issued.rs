@@ -88,4 +88,6 @@ pub struct KeyRow {
     pub master_fingerprint: String,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// Since when it stands there.
+    pub state_since: UnixMillis,
 }

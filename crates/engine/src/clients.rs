@@ -110,9 +110,7 @@ impl Engine {
             purpose: PURPOSE,
             row: &row,
         };
-        self.vault()
-            .open(&context, &slot.sealed)
-            .map_err(Error::internal)
+        self.open_sealed(&context, &slot.sealed)
     }
 
     /// A slot with `data`, sealed and bound to the slot.

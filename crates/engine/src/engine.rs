@@ -7,6 +7,7 @@ use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::signing::Signing;
+use crate::unlock::MasterKeys;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
 use keyway_core::change::{Action, Entity, NewChange};
@@ -23,8 +24,10 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -81,6 +84,8 @@ pub struct Parts {
     pub store: Store,
     /// The cryptography.
     pub vault: Vault,
+    /// Where the key is that the vault's own keys are wrapped by.
+    pub master_keys: Arc<dyn MasterKeys>,
     /// The way out.
     pub transport: Arc<dyn Transport>,
     /// What providers are like.
@@ -108,6 +113,10 @@ pub(crate) struct Inner {
     pub(crate) outages: Outages,
     pub(crate) api_hosts: ApiHosts,
     pub(crate) refusals: Refusals,
+    /// Told when the keys in the database are others than this process knows.
+    pub(crate) keys_changed: Notify,
+    /// Whether there are keys this process could not take up.
+    pub(crate) keys_missing: AtomicBool,
     /// For request ids, which must differ and need not be secret: every request has one.
     request_bits: SeededEntropy,
     tracker: TaskTracker,
@@ -161,6 +170,8 @@ impl Engine {
             outages: Outages::default(),
             api_hosts,
             refusals: Refusals::default(),
+            keys_changed: Notify::new(),
+            keys_missing: AtomicBool::new(false),
             request_bits: SeededEntropy::new(request_bits),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -176,6 +187,12 @@ impl Engine {
 
     pub(crate) fn vault(&self) -> &Vault {
         &self.inner.parts.vault
+    }
+
+    /// The way out, for what is no part of the engine's work.
+    #[must_use]
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner.parts.transport
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
@@ -216,9 +233,9 @@ impl Engine {
         &self.settings().public_url
     }
 
-    /// Whether requests can be served: the database answers.
+    /// Whether requests can be served: the database answers, and what is sealed in it can be opened.
     pub async fn is_ready(&self) -> bool {
-        self.store().is_ready().await
+        !self.inner.keys_missing.load(Ordering::Relaxed) && self.store().is_ready().await
     }
 
     /// The catalogue's entry of an OAuth provider.
@@ -286,6 +303,7 @@ impl Engine {
     pub fn run_background(&self) {
         self.inner.cache.following.begin();
         self.in_background(self.clone().follow_changes(self.inner.stop.clone()));
+        self.in_background(self.clone().follow_keys());
         self.start_rounds();
     }
 

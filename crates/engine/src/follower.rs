@@ -5,6 +5,7 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
+use keyway_core::change::Entity;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -98,6 +99,7 @@ impl Engine {
         let Some(last) = seen else {
             *seen = Some(self.latest_seq().await?);
             self.inner.cache.forget_all();
+            self.inner.keys_changed.notify_one();
             return Ok(true);
         };
         for _ in 0..BATCHES_MAX {
@@ -108,6 +110,9 @@ impl Engine {
             let changes = job.await?;
             for change in &changes {
                 self.inner.cache.forget(&change.change);
+                if change.change.entity == Entity::Keyring {
+                    self.inner.keys_changed.notify_one();
+                }
                 *last = change.seq;
             }
             if i64::try_from(changes.len()).unwrap_or(BATCH) < BATCH {

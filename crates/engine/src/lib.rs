@@ -21,6 +21,7 @@ pub mod error;
 mod follower;
 pub mod grants;
 pub mod health;
+pub mod keyring;
 pub mod keys;
 mod known;
 mod name;

@@ -92,10 +92,7 @@ impl Engine {
             purpose: PURPOSE,
             row: &row.kid,
         };
-        let pkcs8 = self
-            .vault()
-            .open(&context, &row.sealed)
-            .map_err(Error::internal)?;
+        let pkcs8 = self.open_sealed(&context, &row.sealed)?;
         let signing = SigningKey::from_pkcs8(&row.kid, &pkcs8).map_err(Error::internal)?;
         let public = rows
             .iter()

@@ -3,10 +3,22 @@
 use keyway_core::entropy::Entropy;
 use keyway_core::issued::KeyRow;
 use keyway_core::time::Clock;
-use keyway_store::{Store, StoreError};
+use keyway_store::{BoxFuture, Store, StoreError};
 pub use keyway_vault::MasterKey;
 use keyway_vault::{KeyPurpose, KeyState, StoredKey, Vault};
 use std::sync::Arc;
+
+/// Where the master key is kept: asked at start, and again when keys were made that this process does not
+/// hold, so that the master key need not stay in memory and may be replaced under a running server.
+pub trait MasterKeys: Send + Sync {
+    /// The master keys there are: the one in use and, while it is being replaced, its successor.
+    fn read(&self) -> BoxFuture<'_, Result<Vec<MasterKey>, MasterKeysError>>;
+}
+
+/// No master key can be had. The words are for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no master key can be had: {0}")]
+pub struct MasterKeysError(pub String);
 
 /// The vault cannot be opened. The words are for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +32,9 @@ pub enum UnlockError {
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no master key to unlock them with.
+    #[error(transparent)]
+    Masters(#[from] MasterKeysError),
     /// A key's row holds words this version does not know.
     #[error("key {term} of the database is of a kind this version does not know; use a newer one")]
     UnknownWord {
@@ -28,7 +43,7 @@ pub enum UnlockError {
     },
 }
 
-fn to_row(key: &StoredKey) -> KeyRow {
+pub(crate) fn to_row(key: &StoredKey) -> KeyRow {
     KeyRow {
         term: key.id,
         purpose: key.purpose.as_str().to_owned(),
@@ -36,6 +51,7 @@ fn to_row(key: &StoredKey) -> KeyRow {
         state: key.state.as_str().to_owned(),
         master_fingerprint: key.master_fingerprint.clone(),
         created_at: key.created_at,
+        state_since: key.state_since,
     }
 }
 
@@ -47,31 +63,60 @@ fn from_row(row: KeyRow) -> Result<StoredKey, UnlockError> {
         state: KeyState::parse(&row.state).ok_or_else(unknown)?,
         wrapped: row.wrapped,
         created_at: row.created_at,
+        state_since: row.state_since,
         master_fingerprint: row.master_fingerprint,
     })
 }
 
-/// Opens the vault with `master`; on a database without keys, founds them.
+/// The master key that wrapped `keys`; for keys yet to be made, the one in use.
+pub(crate) async fn choose(
+    masters: &dyn MasterKeys,
+    keys: &[StoredKey],
+) -> Result<MasterKey, UnlockError> {
+    let mut found = masters.read().await?;
+    let wrapped_by = |master: &MasterKey| {
+        let fingerprint = master.fingerprint();
+        keys.iter().any(|key| key.master_fingerprint == fingerprint)
+    };
+    let given = found
+        .first()
+        .ok_or_else(|| MasterKeysError("there is none".to_owned()))?
+        .fingerprint();
+    match (found.iter().position(wrapped_by), keys.first()) {
+        (Some(at), _) => Ok(found.swap_remove(at)),
+        (None, None) => Ok(found.swap_remove(0)),
+        (None, Some(key)) => Err(keyway_vault::UnlockError::WrongMasterKey {
+            expected: key.master_fingerprint.clone(),
+            given,
+        }
+        .into()),
+    }
+}
+
+/// Opens the vault with one of `masters`; on a database without keys, founds them.
 ///
 /// # Errors
 /// If the master key is not this database's, a key is damaged, or the database does not answer.
 pub async fn open_vault(
     store: &Store,
-    master: &MasterKey,
+    masters: &dyn MasterKeys,
     clock: &dyn Clock,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Vault, UnlockError> {
     let mut keys = read_keys(store).await?;
+    let mut master = choose(masters, &keys).await?;
     if keys.is_empty() {
-        let (_, founded) = Vault::found(master, Arc::clone(&entropy), clock)?;
+        let (_, founded) = Vault::found(&master, Arc::clone(&entropy), clock)?;
         store_first(store, &founded).await?;
         // Another process may have founded them at the same moment: what is stored counts.
         keys = read_keys(store).await?;
+        master = choose(masters, &keys).await?;
     }
-    Ok(Vault::unlock(master, entropy, &keys)?)
+    Ok(Vault::unlock(&master, entropy, &keys)?)
 }
 
-async fn read_keys(store: &Store) -> Result<Vec<StoredKey>, UnlockError> {
+/// The keys of the database, as they rest there.
+pub(crate) async fn read_keys(store: &Store) -> Result<Vec<StoredKey>, UnlockError> {
     let rows = store
         .read(|s| Box::pin(async move { s.keys().await }))
         .await?;

@@ -169,8 +169,13 @@ fn basic(config: &Config) -> Vec<Line> {
 
 fn master_key(source: &MasterKeySource) -> Line {
     match source {
-        MasterKeySource::Environment(_) => {
+        MasterKeySource::Environment { .. } => {
             Line::new("master_key", "(not shown)", "KEYWAY_MASTER_KEY")
+        }
+        MasterKeySource::Command(command) => Line::of("master_key_command", command),
+        MasterKeySource::Transit(transit) => {
+            let place = format!("{} key {}", transit.address, transit.key);
+            Line::new("transit", place, Origin::File)
         }
         MasterKeySource::File(path) => Line::path("master_key_file", &path.value, path.origin),
     }

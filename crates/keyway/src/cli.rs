@@ -1,5 +1,9 @@
 //! The command line: names, flags and the help that teaches them.
 
+mod keyring;
+
+pub(crate) use keyring::{KeyringCommand, ReplaceMasterArgs, RotateArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -97,6 +101,9 @@ pub(crate) enum Command {
     /// Make, list and revoke the API keys of an application
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Look at the keys that seal the database's secrets, rotate them, replace the master key
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
     /// Print a link that signs a user in
     #[command(after_help = LINK_HELP)]
     Link(LinkArgs),
@@ -462,6 +469,9 @@ mod tests {
             "keyway key revoke --app ID KEY",
             "keyway link --app ID --provider google --credential ID --login-hint a@b.c",
             "keyway config check --config f --json",
+            "keyway keyring status --json",
+            "keyway keyring rotate --resume",
+            "keyway keyring replace-master --new-master-key-file f",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());

@@ -4,6 +4,7 @@
 pub(crate) mod environment;
 mod fields;
 pub(crate) mod file;
+mod master_key;
 pub(crate) mod network;
 pub(crate) mod providers;
 pub(crate) mod setting;
@@ -16,8 +17,8 @@ use keyway_core::catalogue::{Catalogue, EndpointOverrides};
 use keyway_core::provider::Provider;
 use keyway_engine::SharedApp;
 use keyway_store::DatabaseUrl;
+pub(crate) use master_key::{MasterKeySource, Transit};
 use network::Network;
-use secrecy::SecretString;
 use setting::{Origin, Setting};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,15 +29,6 @@ use url::Url;
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_DATA_DIR: &str = "./keyway-data";
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
-
-/// Where the master key is.
-#[derive(Clone, Debug)]
-pub(crate) enum MasterKeySource {
-    /// In `KEYWAY_MASTER_KEY` itself.
-    Environment(SecretString),
-    /// In a file.
-    File(Setting<PathBuf>),
-}
 
 /// How much is logged, and how.
 #[derive(Clone, Debug)]
@@ -147,7 +139,7 @@ impl Config {
             admin_listen: admin_listen(args, environment, &file)?,
             public_url: public_url(flags, environment, &file, &listen.value)?,
             database: database(flags, environment, &file, (&data_dir.value, base))?,
-            master_key: master_key(flags, environment, &file, (&data_dir.value, base))?,
+            master_key: master_key::resolve(flags, environment, &file, (&data_dir.value, base))?,
             threads: threads(&file),
             max_connections: file.server.max_connections.map_or_else(
                 || Setting::default_value(DEFAULT_MAX_CONNECTIONS),
@@ -364,36 +356,6 @@ fn database(
         (url, _) => url,
     };
     Ok(Setting::new(url, text.origin))
-}
-
-fn master_key(
-    flags: &SettingFlags,
-    environment: &Environment,
-    file: &FileConfig,
-    (data_dir, base): (&Path, &Path),
-) -> anyhow::Result<MasterKeySource> {
-    let sources = Sources {
-        flag: ("--master-key-file", flags.master_key_file.as_ref()),
-        variable: "KEYWAY_MASTER_KEY_FILE",
-        file: file.storage.master_key_file.as_ref(),
-    };
-    let path = sources.strongest(environment)?;
-    let named_in_environment = |p: &Setting<String>| matches!(p.origin, Origin::Environment(_));
-    match (environment.get("KEYWAY_MASTER_KEY"), path) {
-        (Some(_), Some(path)) if named_in_environment(&path) => Err(Failure::bad_input(
-            "KEYWAY_MASTER_KEY and KEYWAY_MASTER_KEY_FILE are both set",
-        )
-        .next("Unset one of them: there is one master key.")
-        .into()),
-        (_, Some(path)) if matches!(path.origin, Origin::Flag(_) | Origin::Environment(_)) => {
-            Ok(MasterKeySource::File(path_of(&path, base)))
-        }
-        (Some(key), _) => Ok(MasterKeySource::Environment(SecretString::from(key))),
-        (None, Some(path)) => Ok(MasterKeySource::File(path_of(&path, base))),
-        (None, None) => Ok(MasterKeySource::File(Setting::default_value(
-            data_dir.join("master.key"),
-        ))),
-    }
 }
 
 fn threads(file: &FileConfig) -> Setting<usize> {

@@ -11,11 +11,13 @@ mod config;
 mod demo;
 mod failure;
 mod key;
+mod keyring;
 mod link;
 mod logging;
 mod master_key;
 mod open;
 mod output;
+mod progress;
 mod sandbox;
 mod serve;
 mod session;
@@ -43,6 +45,7 @@ fn run(command: &Command, environment: &Environment) -> anyhow::Result<()> {
         Command::Sandbox(args) => sandbox::run(args),
         Command::App(command) => app::run(command, environment),
         Command::Key(command) => key::run(command, environment),
+        Command::Keyring(command) => keyring::run(command, environment),
         Command::Link(args) => link::run(args, environment),
         Command::Config(ConfigCommand::Check(args)) => check::run(args, environment),
     }

@@ -4,15 +4,16 @@
 use crate::config::setting::Origin;
 use crate::config::{Config, MasterKeySource, providers};
 use crate::failure::Failure;
-use crate::master_key::{self, Found};
+use crate::master_key::{self, MasterKeyStore};
 use anyhow::Context as _;
 use keyway_core::entropy::Entropy;
 use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
-use keyway_outbound::{HttpTransport, NetworkPolicy, Upstreams};
+use keyway_outbound::{HttpTransport, NetworkPolicy, Transport, Upstreams};
 use keyway_store::{DatabaseUrl, Store};
 use keyway_vault::{SystemEntropy, Vault};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -41,14 +42,17 @@ pub(crate) async fn open(
         Opening::MustExist => require_database_file(config)?,
     }
     let store = open_store(config, clock.clone(), opening).await?;
-    let vault = open_vault(config, &store, &clock, &entropy, opening).await?;
+    let transport: Arc<dyn Transport> = Arc::new(transport(config, runtime)?);
+    let master_keys = Arc::new(master_keys(config, &transport));
+    let vault = open_vault(config, (&store, &master_keys), &clock, &entropy, opening).await?;
     Ok(Engine::new(Parts {
-        transport: Arc::new(transport(config, runtime)?),
+        transport,
         catalogue: config.catalogue(),
         settings: settings(config),
         runtime: runtime.clone(),
         store,
         vault,
+        master_keys,
         clock,
         entropy,
     }))
@@ -63,10 +67,11 @@ fn make_data_directory(config: &Config) -> anyhow::Result<()> {
     };
     let has_key = match &config.master_key {
         MasterKeySource::File(path) => path.value.starts_with(directory),
-        MasterKeySource::Environment(_) => false,
+        MasterKeySource::Transit(service) => service.ciphertext_file.starts_with(directory),
+        MasterKeySource::Environment { .. } | MasterKeySource::Command(_) => false,
     };
     if has_database || has_key {
-        master_key::make_private_directory(directory)?;
+        master_key::file::make_private_directory(directory)?;
     }
     Ok(())
 }
@@ -111,30 +116,40 @@ async fn open_store(
     Ok(store)
 }
 
+/// The way to the master key of `config`.
+pub(crate) fn master_keys(config: &Config, transport: &Arc<dyn Transport>) -> MasterKeyStore {
+    MasterKeyStore::new(config.master_key.clone(), Arc::clone(transport))
+}
+
 async fn open_vault(
     config: &Config,
-    store: &Store,
+    (store, master_keys): (&Store, &MasterKeyStore),
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
     opening: Opening,
 ) -> anyhow::Result<Vault> {
-    let found = find_master_key(config, store, &**entropy, opening).await?;
-    let opened = unlock::open_vault(store, &found.key, &**clock, entropy.clone()).await;
-    if let (Err(_), Some(made)) = (&opened, &found.made) {
+    let made = make_master_key(config, (store, master_keys), &**entropy, opening).await?;
+    let opened = unlock::open_vault(store, master_keys, &**clock, entropy.clone()).await;
+    if let (Err(_), Some(made)) = (&opened, &made) {
         // It belongs to no database; left behind, it would only mislead.
         drop(std::fs::remove_file(made));
     }
-    opened.map_err(|error| match error {
-        UnlockError::Keys(_) => anyhow::Error::from(error).context(wrong_key(config, &found)),
-        other => other.into(),
-    })
+    match opened {
+        Err(error @ UnlockError::Keys(_)) => {
+            let failure = wrong_key(config, master_keys).await;
+            Err(anyhow::Error::from(error).context(failure))
+        }
+        opened => Ok(opened?),
+    }
 }
 
-fn wrong_key(config: &Config, found: &Found) -> Failure {
+async fn wrong_key(config: &Config, master_keys: &MasterKeyStore) -> Failure {
     let database = &config.database.value;
+    let found = master_keys.read_all().await.unwrap_or_default();
+    let places: Vec<String> = found.into_iter().map(|found| found.place).collect();
     let what = format!(
         "the master key in {} does not open the database {database}",
-        found.place
+        places.join(" or ")
     );
     Failure::new(what).next(
         "This database was made with another master key. Say where that one is with --master-key-file,\n\
@@ -142,25 +157,30 @@ fn wrong_key(config: &Config, found: &Found) -> Failure {
     )
 }
 
-async fn find_master_key(
+/// Sees to it that there is a master key: on an empty database one is made, where it can be. The file it was
+/// made in, if it was.
+async fn make_master_key(
     config: &Config,
-    store: &Store,
+    (store, master_keys): (&Store, &MasterKeyStore),
     entropy: &dyn Entropy,
     opening: Opening,
-) -> anyhow::Result<Found> {
-    if let Some(found) = master_key::read(&config.master_key)? {
-        return Ok(found);
+) -> anyhow::Result<Option<PathBuf>> {
+    if !master_keys.read_all().await?.is_empty() {
+        return Ok(None);
     }
     let is_empty = store
         .read(|s| Box::pin(async move { s.is_empty_database().await }))
         .await?;
-    match &config.master_key {
-        MasterKeySource::File(path) if is_empty && opening == Opening::MayMake => {
-            master_key::make(path, entropy)
+    match master_keys.file() {
+        Some(path) if is_empty && opening == Opening::MayMake => {
+            let made = master_keys.make(path, entropy).await?;
+            Ok(made.then(|| path.to_owned()))
         }
         // Another process may have made key and database since we looked for the file.
-        source => master_key::read(source)?
-            .ok_or_else(|| master_key::missing(source, &config.database.value.to_string()).into()),
+        _ if !master_keys.read_all().await?.is_empty() => Ok(None),
+        _ => Err(master_keys
+            .missing(&config.database.value.to_string())
+            .into()),
     }
 }
 
@@ -184,7 +204,10 @@ pub(crate) fn upstreams(config: &Config) -> anyhow::Result<Upstreams> {
 }
 
 fn policy(config: &Config) -> NetworkPolicy {
-    let hosts = providers::hosts(&config.providers);
+    let mut hosts = providers::hosts(&config.providers);
+    if let MasterKeySource::Transit(service) = &config.master_key {
+        hosts.extend(service.address.host_str().map(str::to_owned));
+    }
     NetworkPolicy::new(config.network.allow_private_addresses, hosts)
 }
 

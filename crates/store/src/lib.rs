@@ -26,6 +26,7 @@ pub use error::{Constraint, Outage, StoreError};
 pub use filter::GrantFilter;
 pub use futures_util::future::BoxFuture;
 pub use migrations::MigrationReport;
+pub use rows::sealed::{SealedColumn, SealedRow};
 pub use rows::sweeps::SweptDeleted;
 pub use session::Session;
 pub use store::{Backend, Store};

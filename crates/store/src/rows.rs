@@ -14,6 +14,8 @@ pub(crate) mod keys;
 pub(crate) mod redirect_uris;
 pub(crate) mod refresh_states;
 pub(crate) mod refresh_tokens;
+pub(crate) mod sealed;
+pub(crate) mod server;
 pub(crate) mod sign_ins;
 pub(crate) mod signing_keys;
 pub(crate) mod sweeps;

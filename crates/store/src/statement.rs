@@ -48,6 +48,8 @@ pub(crate) const REGISTRY: &[&[Statement]] = &[
     rows::redirect_uris::ALL,
     rows::refresh_states::ALL,
     rows::refresh_tokens::ALL,
+    rows::sealed::ALL,
+    rows::server::ALL,
     rows::sign_ins::ALL,
     rows::signing_keys::ALL,
     rows::sweeps::ALL,

@@ -2,6 +2,7 @@
 
 use crate::application::TestApplication;
 use crate::database::TestDatabase;
+use crate::master_keys::KeptMasterKeys;
 use crate::options::WorldOptions;
 use crate::recorder::Recorder;
 use keyway_core::catalogue::{Catalogue, EndpointOverrides};
@@ -59,6 +60,8 @@ pub struct World {
     pub app: TestApplication,
     vault: Vault,
     master_key: String,
+    /// Where the engine finds the master key; a test may replace what is there.
+    pub masters: KeptMasterKeys,
     entropy: Arc<dyn Entropy>,
     database: TestDatabase,
     options: WorldOptions,
@@ -97,15 +100,17 @@ impl World {
         store.migrate().await.unwrap();
         let master = MasterKey::generate(&*entropy);
         let master_key = master.to_base64().to_string();
-        let vault = open_vault(&store, &master, &*clock, Arc::clone(&entropy))
+        let masters = KeptMasterKeys::new([master_key.clone()]);
+        let vault = open_vault(&store, &masters, &*clock, Arc::clone(&entropy))
             .await
             .unwrap();
         let recorder = Arc::new(Recorder::new(transport()));
         let parts = Parts {
             store: store.clone(),
-            vault: open_vault(&store, &master, &*clock, Arc::clone(&entropy))
+            vault: open_vault(&store, &masters, &*clock, Arc::clone(&entropy))
                 .await
                 .unwrap(),
+            master_keys: Arc::new(masters.clone()),
             transport: recorder.clone(),
             catalogue: catalogue(&provider_url, options.dialect),
             clock: clock.clone(),
@@ -124,6 +129,7 @@ impl World {
             app,
             vault,
             master_key,
+            masters,
             entropy,
             database,
             options,
@@ -143,13 +149,14 @@ impl World {
     /// If it cannot be made.
     pub async fn second_engine(&self) -> Engine {
         let store = self.database.open(self.clock.clone()).await.unwrap();
-        let master = MasterKey::parse_base64(&self.master_key).unwrap();
-        let vault = open_vault(&store, &master, &*self.clock, Arc::clone(&self.entropy))
+        let masters = KeptMasterKeys::new([self.master_key.clone()]);
+        let vault = open_vault(&store, &masters, &*self.clock, Arc::clone(&self.entropy))
             .await
             .unwrap();
         Engine::new(Parts {
             store,
             vault,
+            master_keys: Arc::new(masters),
             transport: Arc::new(transport()),
             catalogue: catalogue(&self.provider_url, self.options.dialect),
             clock: self.clock.clone(),

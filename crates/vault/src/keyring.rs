@@ -46,6 +46,8 @@ impl KeyPurpose {
 /// Where a key is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyState {
+    /// Opens, and does not seal yet: every process is to hold it before any seals with it.
+    Announced,
     /// In use. The newest active term seals.
     Active,
     /// Opens what it sealed, seals nothing any more; its rows are being sealed anew.
@@ -59,6 +61,7 @@ impl KeyState {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Announced => "announced",
             Self::Active => "active",
             Self::Retiring => "retiring",
             Self::Retired => "retired",
@@ -68,7 +71,7 @@ impl KeyState {
     /// The state stored as `word`, if it is one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Active, Self::Retiring, Self::Retired]
+        [Self::Announced, Self::Active, Self::Retiring, Self::Retired]
             .into_iter()
             .find(|state| state.as_str() == word)
     }
@@ -87,6 +90,8 @@ pub struct StoredKey {
     pub state: KeyState,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// Since when it is in that state.
+    pub state_since: UnixMillis,
     /// [`KeyWrapper::fingerprint`] of the key that wrapped it.
     pub master_fingerprint: String,
 }
@@ -98,6 +103,7 @@ impl fmt::Debug for StoredKey {
             .field("purpose", &self.purpose)
             .field("state", &self.state)
             .field("created_at", &self.created_at)
+            .field("state_since", &self.state_since)
             .field("master_fingerprint", &self.master_fingerprint)
             .finish_non_exhaustive()
     }
@@ -187,18 +193,33 @@ impl Terms {
         self.keys.keys().copied().collect()
     }
 
-    /// These terms and `term`. One that is held already stays as it is.
-    pub(crate) fn with(&self, term: &Term) -> Self {
-        let mut terms = self.clone();
-        terms
-            .keys
-            .entry(term.number)
-            .or_insert_with(|| Arc::clone(&term.key));
-        if term.state == KeyState::Active && term.number > self.sealing.number {
-            terms.sealing = term.clone();
-        }
-        terms
+    /// Whether one of `keys` that is not retired is not held.
+    pub(crate) fn lack(&self, keys: &[StoredKey]) -> bool {
+        let mut live = live_terms(keys);
+        live.any(|key| term_number(key).map_or(true, |number| !self.keys.contains_key(&number)))
     }
+
+    /// The terms held, in the states `keys` say; those that are retired or gone there are left out. `None`
+    /// without a term that seals.
+    pub(crate) fn restated(&self, keys: &[StoredKey]) -> Option<Self> {
+        let terms: Vec<Term> = live_terms(keys)
+            .filter_map(|key| {
+                let number = term_number(key).ok()?;
+                Some(Term {
+                    number,
+                    state: key.state,
+                    key: Arc::clone(self.keys.get(&number)?),
+                })
+            })
+            .collect();
+        Self::of(&terms)
+    }
+}
+
+fn live_terms(keys: &[StoredKey]) -> impl Iterator<Item = &StoredKey> {
+    let is_live =
+        |key: &&StoredKey| key.purpose == KeyPurpose::Sealing && key.state != KeyState::Retired;
+    keys.iter().filter(is_live)
 }
 
 /// Everything a vault works with.
@@ -216,7 +237,7 @@ pub(crate) fn make_key(
     wrapper: &dyn KeyWrapper,
     entropy: &dyn Entropy,
     now: UnixMillis,
-    (id, purpose): (i64, KeyPurpose),
+    (id, purpose, state): (i64, KeyPurpose, KeyState),
 ) -> Result<StoredKey, WrapError> {
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
     entropy.fill(bytes.as_mut_slice());
@@ -224,8 +245,9 @@ pub(crate) fn make_key(
         id,
         purpose,
         wrapped: wrapper.wrap(&wrap_context(id, purpose), bytes.as_slice())?,
-        state: KeyState::Active,
+        state,
         created_at: now,
+        state_since: now,
         master_fingerprint: wrapper.fingerprint(),
     })
 }
@@ -260,8 +282,7 @@ fn require_master(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<(), Un
 }
 
 /// Unwraps one sealing term.
-pub(crate) fn unlock_term(wrapper: &dyn KeyWrapper, key: &StoredKey) -> Result<Term, UnlockError> {
-    require_master(wrapper, std::slice::from_ref(key))?;
+fn unlock_term(wrapper: &dyn KeyWrapper, key: &StoredKey) -> Result<Term, UnlockError> {
     let number = term_number(key)?;
     let root = Arc::new(RootKey::new(&*unwrap_key(wrapper, key)?));
     Ok(Term {
@@ -314,4 +335,42 @@ pub(crate) fn unlock(
         digest: unlock_digest(wrapper, &live)?,
         terms: unlock_terms(wrapper, &live)?,
     })
+}
+
+/// The keys could not be wrapped by another master key; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RewrapError {
+    /// They do not open with the present one.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// The new one cannot wrap.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+}
+
+/// `keys`, all the keys of a database, wrapped by `to` in place of `from`. The keys themselves stay, so
+/// nothing that was sealed or digested with them has to be touched.
+///
+/// # Errors
+/// If a key does not open with `from`, or `to` does not wrap or unwrap what it wrapped.
+pub fn rewrap(
+    from: &dyn KeyWrapper,
+    to: &dyn KeyWrapper,
+    keys: &[StoredKey],
+) -> Result<Vec<StoredKey>, RewrapError> {
+    require_master(from, keys)?;
+    let rewrapped = keys.iter().map(|key| {
+        let bytes = unwrap_key(from, key)?;
+        Ok(StoredKey {
+            wrapped: to.wrap(&wrap_context(key.id, key.purpose), bytes.as_slice())?,
+            master_fingerprint: to.fingerprint(),
+            ..key.clone()
+        })
+    });
+    let rewrapped = rewrapped.collect::<Result<Vec<_>, RewrapError>>()?;
+    // What cannot be unwrapped again must not replace what can.
+    for key in &rewrapped {
+        unwrap_key(to, key)?;
+    }
+    Ok(rewrapped)
 }

@@ -21,7 +21,7 @@ pub mod vault;
 pub mod wrap;
 
 pub use entropy::SystemEntropy;
-pub use keyring::{KeyPurpose, KeyState, StoredKey, UnlockError};
+pub use keyring::{KeyPurpose, KeyState, RewrapError, StoredKey, UnlockError, rewrap};
 pub use master::{MasterKey, MasterKeyError};
-pub use vault::{OpenError, Vault};
+pub use vault::{OpenError, Vault, sealed_prefix, term_of_prefix};
 pub use wrap::{KeyWrapper, UnwrapError, WrapError};

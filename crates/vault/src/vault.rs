@@ -4,7 +4,7 @@ use crate::aead::{NONCE_BYTES, Parts, RootKey, TAG_BYTES, push_field};
 use crate::digest::DigestKey;
 use crate::hash::constant_time_eq;
 use crate::keyring::{
-    self, DIGEST_KEY_ID, FIRST_TERM, KeyPurpose, StoredKey, Terms, UnlockError, Unlocked,
+    self, DIGEST_KEY_ID, FIRST_TERM, KeyPurpose, KeyState, StoredKey, Terms, UnlockError, Unlocked,
 };
 use crate::wrap::{KeyWrapper, WrapError};
 use arc_swap::ArcSwap;
@@ -81,8 +81,8 @@ impl Vault {
     ) -> Result<(Self, Vec<StoredKey>), WrapError> {
         let now = clock.now();
         let keys = [
-            (DIGEST_KEY_ID, KeyPurpose::Digest),
-            (FIRST_TERM, KeyPurpose::Sealing),
+            (DIGEST_KEY_ID, KeyPurpose::Digest, KeyState::Active),
+            (FIRST_TERM, KeyPurpose::Sealing, KeyState::Active),
         ]
         .into_iter()
         .map(|key| keyring::make_key(wrapper, &*entropy, now, key))
@@ -118,8 +118,27 @@ impl Vault {
         Ok(())
     }
 
-    /// A new term, wrapped, with the number after the highest this vault holds. It is to be stored, then
-    /// given to [`Vault::add_term`] of every process.
+    /// Whether a term in `keys` that is not retired is not held: then the states alone cannot be taken up,
+    /// and the master key is needed.
+    #[must_use]
+    pub fn lacks(&self, keys: &[StoredKey]) -> bool {
+        self.terms.load().lack(keys)
+    }
+
+    /// Takes up the states in `keys`, all the keys of the database, for the terms held. Those retired there
+    /// are dropped, and wiped once no running call uses them.
+    ///
+    /// # Errors
+    /// If no term held would seal; then nothing has changed.
+    pub fn restate(&self, keys: &[StoredKey]) -> Result<(), UnlockError> {
+        let restated = self.terms.load().restated(keys);
+        self.terms
+            .store(Arc::new(restated.ok_or(UnlockError::MissingTerm)?));
+        Ok(())
+    }
+
+    /// A new term, wrapped and announced, with the number after the highest this vault holds. It is to be
+    /// stored, held by every process, and only then made active.
     ///
     /// # Errors
     /// When the wrapper fails to wrap it.
@@ -132,22 +151,8 @@ impl Vault {
             .terms()
             .last()
             .map_or(FIRST_TERM, |highest| i64::from(*highest) + 1);
-        keyring::make_key(
-            wrapper,
-            &*self.entropy,
-            clock.now(),
-            (id, KeyPurpose::Sealing),
-        )
-    }
-
-    /// Takes up one term; it seals from now on if it is the newest active one.
-    ///
-    /// # Errors
-    /// As [`Vault::unlock`]; then nothing has changed.
-    pub fn add_term(&self, wrapper: &dyn KeyWrapper, key: &StoredKey) -> Result<(), UnlockError> {
-        let term = keyring::unlock_term(wrapper, key)?;
-        self.terms.rcu(|held| held.with(&term));
-        Ok(())
+        let key = (id, KeyPurpose::Sealing, KeyState::Announced);
+        keyring::make_key(wrapper, &*self.entropy, clock.now(), key)
     }
 
     /// The numbers of the terms that open, in ascending order.
@@ -231,11 +236,19 @@ impl Vault {
     }
 }
 
-/// The term `sealed` was sealed with, if the bytes have the form the vault writes; to find the rows a
-/// retiring term still holds.
+/// What the bytes a term seals begin with; to find the rows it holds.
 #[must_use]
-pub fn term_of(sealed: &Sealed) -> Option<u32> {
-    split_header(&sealed.0).ok().map(|(term, _)| term)
+pub fn sealed_prefix(term: u32) -> Vec<u8> {
+    header(term).to_vec()
+}
+
+/// The term whose [`sealed_prefix`] `prefix` is.
+#[must_use]
+pub fn term_of_prefix(prefix: &[u8]) -> Option<u32> {
+    match *prefix {
+        [SEAL_VERSION, a, b, c, d] => Some(u32::from_be_bytes([a, b, c, d])),
+        _ => None,
+    }
 }
 
 fn header(term: u32) -> [u8; HEADER_BYTES] {

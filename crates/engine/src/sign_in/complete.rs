@@ -220,10 +220,7 @@ impl Engine {
             purpose: TOKENS_PURPOSE,
             row: &row,
         };
-        let plain = self
-            .vault()
-            .open(&context, &set.sealed)
-            .map_err(Error::internal)?;
+        let plain = self.open_sealed(&context, &set.sealed)?;
         ProviderTokens::from_bytes(&plain).ok_or_else(|| Error::internal("unreadable token set"))
     }
 
@@ -291,10 +288,7 @@ impl Engine {
             purpose: OUTCOME_PURPOSE,
             row: &row,
         };
-        let plain = self
-            .vault()
-            .open(&context, sealed)
-            .map_err(Error::internal)?;
+        let plain = self.open_sealed(&context, sealed)?;
         serde_json::from_slice(&plain).map_err(Error::internal)
     }
 }

@@ -16,6 +16,7 @@ mod disconnects;
 mod grants;
 mod health;
 mod identity;
+mod keyring;
 mod keys;
 mod migration;
 mod once;

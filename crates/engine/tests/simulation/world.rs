@@ -20,7 +20,7 @@ use keyway_engine::unlock::{MasterKey, open_vault};
 use keyway_engine::{Caller, Engine, Parts, Settings};
 use keyway_store::Store;
 use keyway_store::testing::TestDatabase;
-use keyway_testkit::object;
+use keyway_testkit::{KeptMasterKeys, object};
 use keyway_vault::Vault;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -126,7 +126,8 @@ impl World {
         watcher.migrate().await.unwrap();
         let master = MasterKey::generate(&*entropy);
         let text = master.to_base64().to_string();
-        let vault = open_vault(&watcher, &master, &*clock, Arc::clone(&entropy));
+        let masters = KeptMasterKeys::new([text.clone()]);
+        let vault = open_vault(&watcher, &masters, &*clock, Arc::clone(&entropy));
         let vault = vault.await.unwrap();
         let board = Arc::new(Board::default());
         board.open(true);
@@ -170,15 +171,16 @@ impl World {
             time: Arc::clone(&self.time),
         });
         let clock = SimClock::of(&self.time);
-        let master = MasterKey::parse_base64(&self.master).unwrap();
+        let masters = KeptMasterKeys::new([self.master.clone()]);
         let entropy = Arc::clone(&self.entropy);
         // It reads its keys before anything else: nothing waits for its turn yet.
-        let vault = open_vault(&self.watcher, &master, &*self.clock, Arc::clone(&entropy));
+        let vault = open_vault(&self.watcher, &masters, &*self.clock, Arc::clone(&entropy));
         let vault = vault.await.unwrap();
         let staged = self.database.open_staged(self.clock.clone(), stage);
         let engine = Engine::new(Parts {
             store: staged.await.unwrap(),
             vault,
+            master_keys: Arc::new(masters),
             transport: Arc::new(Line {
                 process: id,
                 board: Arc::clone(&self.board),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every variable that means something.
-pub(crate) const KNOWN: [&str; 9] = [
+pub(crate) const KNOWN: [&str; 11] = [
     "KEYWAY_CONFIG",
     "KEYWAY_LISTEN",
     "KEYWAY_ADMIN_LISTEN",
@@ -12,6 +12,8 @@ pub(crate) const KNOWN: [&str; 9] = [
     "KEYWAY_DATABASE",
     "KEYWAY_MASTER_KEY_FILE",
     "KEYWAY_MASTER_KEY",
+    "KEYWAY_MASTER_KEY_NEXT",
+    "KEYWAY_MASTER_KEY_COMMAND",
     "KEYWAY_LOG",
 ];
 

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// The tables with fixed names, and their fields.
-const PLAIN: [(&str, &[&str]); 6] = [
+const PLAIN: [(&str, &[&str]); 7] = [
     (
         "server",
         &[
@@ -14,7 +14,26 @@ const PLAIN: [(&str, &[&str]); 6] = [
             "max_connections",
         ],
     ),
-    ("storage", &["data_dir", "database", "master_key_file"]),
+    (
+        "storage",
+        &[
+            "data_dir",
+            "database",
+            "master_key_file",
+            "master_key_command",
+        ],
+    ),
+    (
+        "transit",
+        &[
+            "address",
+            "mount",
+            "key",
+            "token_file",
+            "namespace",
+            "ciphertext_file",
+        ],
+    ),
     ("log", &["level", "format"]),
     (
         "network",

@@ -17,6 +17,8 @@ pub(crate) struct FileConfig {
     pub(crate) server: ServerTable,
     /// Database and master key.
     pub(crate) storage: StorageTable,
+    /// The key service that opens the master key.
+    pub(crate) transit: TransitTable,
     /// What is logged.
     pub(crate) log: LogTable,
     /// Endpoints, by provider.
@@ -57,6 +59,33 @@ pub(crate) struct StorageTable {
     pub(crate) database: Option<String>,
     /// As `--master-key-file`.
     pub(crate) master_key_file: Option<PathBuf>,
+    /// A command that prints the master key.
+    pub(crate) master_key_command: Option<String>,
+}
+
+/// `[transit]`
+#[derive(Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TransitTable {
+    /// Where the key service is.
+    pub(crate) address: Option<String>,
+    /// The path its transit engine is mounted on.
+    pub(crate) mount: Option<String>,
+    /// The key that encrypts the master key.
+    pub(crate) key: Option<String>,
+    /// The file with the token to authenticate with.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The namespace, where the service has such.
+    pub(crate) namespace: Option<String>,
+    /// The file with the encrypted master key.
+    pub(crate) ciphertext_file: Option<PathBuf>,
+}
+
+impl TransitTable {
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[log]`

@@ -110,7 +110,7 @@ fn the_master_key_itself_gives_way_to_a_flag_and_not_to_the_file() {
     let from_file = load_file("[storage]\nmaster_key_file = 'k'", &key).unwrap();
     assert!(matches!(
         from_file.master_key,
-        MasterKeySource::Environment(_)
+        MasterKeySource::Environment { .. }
     ));
     let flags = SettingFlags {
         master_key_file: Some("k".into()),

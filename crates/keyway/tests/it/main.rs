@@ -5,11 +5,15 @@ mod commands;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod keyring;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod transit;
 
 /// One test for each database.
 #[cfg(test)]

@@ -8,10 +8,16 @@ use crate::statement::statements;
 use keyway_core::issued::KeyRow;
 
 statements! { "vault_keys";
-    INSERT = "INSERT INTO vault_keys (term, purpose, wrapped, state, master_fingerprint, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)";
-    LIST = "SELECT term, purpose, wrapped, state, master_fingerprint, created_at FROM vault_keys
-        ORDER BY purpose, term";
+    INSERT = "INSERT INTO vault_keys
+        (term, purpose, wrapped, state, master_fingerprint, created_at, state_since)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    LIST = "SELECT term, purpose, wrapped, state, master_fingerprint, created_at,
+            coalesce(state_since, created_at) AS state_since
+        FROM vault_keys ORDER BY purpose, term";
+    RESTATE = "UPDATE vault_keys SET state = $4, state_since = $5
+        WHERE purpose = $1 AND term = $2 AND state = $3";
+    REWRAP = "UPDATE vault_keys SET wrapped = $4, master_fingerprint = $5
+        WHERE purpose = $1 AND term = $2 AND master_fingerprint = $3";
     ANY = "SELECT term FROM vault_keys LIMIT 1";
 }
 
@@ -23,6 +29,7 @@ fn key(row: &mut Row) -> Result<KeyRow, StoreError> {
         state: row.text("state")?,
         master_fingerprint: row.text("master_fingerprint")?,
         created_at: row.time("created_at")?,
+        state_since: row.time("state_since")?,
     })
 }
 
@@ -40,6 +47,7 @@ impl Session<'_> {
             new.state,
             new.master_fingerprint,
             new.created_at,
+            new.state_since,
         ];
         self.insert(&INSERT, values).await
     }
@@ -50,6 +58,31 @@ impl Session<'_> {
     /// If the database fails.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
         self.many(&LIST, &[], key).await
+    }
+
+    /// Puts a key that is in state `from` into the one `key` says; `false` if it is in another by now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn restate_key(&mut self, key: &KeyRow, from: &str) -> Result<bool, StoreError> {
+        let args = args![key.purpose, key.term, from, key.state, key.state_since];
+        self.wrote(&RESTATE, args).await
+    }
+
+    /// Puts the wrapping of `key` in place of one made by the master key `from`; `false` if another
+    /// wrapped it by now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn rewrap_key(&mut self, key: &KeyRow, from: &str) -> Result<bool, StoreError> {
+        let args = args![
+            key.purpose,
+            key.term,
+            from,
+            key.wrapped,
+            key.master_fingerprint
+        ];
+        self.wrote(&REWRAP, args).await
     }
 
     /// Whether nothing has been stored yet: no key and no application.

@@ -22,6 +22,7 @@ fn key(purpose: &str, term: i64) -> KeyRow {
         state: "active".into(),
         master_fingerprint: "f".into(),
         created_at: at(1),
+        state_since: at(2),
     }
 }
 

@@ -17,6 +17,8 @@ mod group_commit;
 mod keys;
 mod migrations;
 mod outages;
+mod sealed;
+mod server;
 mod sign_ins;
 mod statements;
 mod sweeps;

@@ -55,9 +55,15 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         assert!(names.contains(name), "{name} is excused and is not there");
     }
     for (name, sql) in statement_texts() {
-        let is_servers = ["signing_keys.", "vault_keys.", "schema_migrations."]
-            .iter()
-            .any(|table| name.starts_with(table));
+        let is_servers = [
+            "sealed.",
+            "server.",
+            "signing_keys.",
+            "vault_keys.",
+            "schema_migrations.",
+        ]
+        .iter()
+        .any(|table| name.starts_with(table));
         if is_servers || GLOBAL.contains(&name) || sql.starts_with("INSERT") {
             continue;
         }
@@ -69,6 +75,13 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
 #[tokio::test]
 async fn no_statement_on_a_large_table_scans_it() {
     const SMALL: [&str; 3] = ["signing_keys", "vault_keys", "schema_migrations"];
+    /// The way of an operator who asks how far a rotation is: the whole table, by nature.
+    const WHOLE: [&str; 4] = [
+        "sealed.SECRETS_COUNT",
+        "sealed.TOKEN_SETS_COUNT",
+        "sealed.SIGN_INS_COUNT",
+        "sealed.SIGNING_KEYS_COUNT",
+    ];
     let database = TestDatabase::sqlite();
     let clock = Arc::new(ManualClock::at(UnixMillis(1)));
     let store = database.open(clock).await.unwrap();
@@ -78,7 +91,7 @@ async fn no_statement_on_a_large_table_scans_it() {
     };
     let connection = rusqlite::Connection::open(path).unwrap();
     for (name, sql) in statement_texts() {
-        if SMALL.iter().any(|table| name.starts_with(table)) {
+        if SMALL.iter().any(|table| name.starts_with(table)) || WHOLE.contains(&name) {
             continue;
         }
         let plan = plan(&connection, sql);

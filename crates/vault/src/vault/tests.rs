@@ -1,5 +1,5 @@
 use super::*;
-use crate::keyring::KeyState;
+use crate::keyring::{KeyState, RewrapError};
 use crate::master::MasterKey;
 use keyway_core::entropy::SeededEntropy;
 use keyway_core::time::{ManualClock, UnixMillis};
@@ -244,82 +244,110 @@ fn missing_double_and_misnumbered_keys_are_refused_by_name() {
     );
 }
 
+/// The term `sealed` was sealed with.
+fn term_of(sealed: &Sealed) -> Option<u32> {
+    term_of_prefix(&sealed.0[..HEADER_BYTES])
+}
+
+/// A vault with two terms, the second of which seals, and its keys.
+fn rotated() -> (Vault, Vec<StoredKey>) {
+    let (vault, mut keys) = founded();
+    keys.push(vault.new_term(&master(1), &clock()).unwrap());
+    keys[1].state = KeyState::Retiring;
+    keys[2].state = KeyState::Active;
+    vault.reload(&master(1), &keys).unwrap();
+    (vault, keys)
+}
+
 #[test]
-fn a_new_term_seals_while_the_old_one_still_opens() {
+fn an_announced_term_opens_and_seals_only_once_active() {
     let (vault, mut keys) = founded();
     let (old, digest) = (
         vault.seal(&ROW, b"old"),
         vault.digest(DigestKind::ApiKey, b"key"),
     );
-    let term = vault.new_term(&master(1), &clock()).unwrap();
-    assert_eq!(
-        (term.id, vault.sealing_term()),
-        (2, 1),
-        "made, not yet used"
-    );
-    vault.add_term(&master(1), &term).unwrap();
-    vault.add_term(&master(1), &term).unwrap();
+    keys.push(vault.new_term(&master(1), &clock()).unwrap());
+    assert_eq!((keys[2].id, keys[2].state), (2, KeyState::Announced));
+    let behind = Vault::unlock(&master(1), entropy(), &keys[..2]).unwrap();
+    vault.reload(&master(1), &keys).unwrap();
+    assert_eq!((vault.terms(), vault.sealing_term()), (vec![1, 2], 1));
 
+    keys[2].state = KeyState::Active;
+    vault.restate(&keys).unwrap();
     let new = vault.seal(&ROW, b"new");
     assert_eq!((term_of(&old), term_of(&new)), (Some(1), Some(2)));
     assert_eq!(vault.open(&ROW, &old).unwrap().as_slice(), b"old");
     assert_eq!(vault.open(&ROW, &new).unwrap().as_slice(), b"new");
     assert_eq!(vault.digest(DigestKind::ApiKey, b"key"), digest);
 
-    let behind = Vault::unlock(&master(1), entropy(), &keys).unwrap();
-    assert_eq!(
-        behind.open(&ROW, &new),
-        Err(OpenError::UnknownTerm { term: 2 })
-    );
-    keys.push(term);
+    let unknown = Err(OpenError::UnknownTerm { term: 2 });
+    assert_eq!(behind.open(&ROW, &new), unknown);
+    assert!(behind.lacks(&keys) && !vault.lacks(&keys));
     behind.reload(&master(1), &keys).unwrap();
     assert_eq!(behind.open(&ROW, &new).unwrap().as_slice(), b"new");
 }
 
 #[test]
 fn sealed_bytes_relabelled_with_another_term_are_refused() {
-    let (vault, _) = founded();
+    let (vault, _) = rotated();
     let Sealed(mut bytes) = vault.seal(&ROW, b"x");
-    vault
-        .add_term(&master(1), &vault.new_term(&master(1), &clock()).unwrap())
-        .unwrap();
-    bytes[4] = 2;
+    bytes[4] = 1;
     assert_eq!(vault.open(&ROW, &Sealed(bytes)), Err(OpenError::Tampered));
 }
 
 #[test]
 fn a_retiring_term_opens_but_does_not_seal_and_a_retired_one_does_neither() {
-    let (vault, mut keys) = founded();
-    let old = vault.seal(&ROW, b"old");
-    keys.push(vault.new_term(&master(1), &clock()).unwrap());
-    keys[1].state = KeyState::Retiring;
-    vault.reload(&master(1), &keys).unwrap();
+    let (founder, _) = founded();
+    let old = founder.seal(&ROW, b"old");
+    let (vault, mut keys) = rotated();
     assert_eq!((vault.terms(), vault.sealing_term()), (vec![1, 2], 2));
-    assert!(vault.open(&ROW, &old).is_ok());
 
     keys[1].state = KeyState::Retired;
-    vault.reload(&master(1), &keys).unwrap();
-    assert_eq!(
-        vault.open(&ROW, &old),
-        Err(OpenError::UnknownTerm { term: 1 })
-    );
+    vault.restate(&keys).unwrap();
+    assert_eq!(vault.terms(), [2]);
+    let unknown = Err(OpenError::UnknownTerm { term: 1 });
+    assert_eq!(vault.open(&ROW, &old), unknown);
 }
 
 #[test]
-fn a_refused_reload_or_term_leaves_the_vault_as_it_was() {
+fn a_refused_reload_or_restatement_leaves_the_vault_as_it_was() {
     let (vault, mut keys) = founded();
     let sealed = vault.seal(&ROW, b"x");
-    let digest_key = keys[0].clone();
-    assert_eq!(
-        vault.add_term(&master(1), &digest_key),
-        Err(UnlockError::BadId { id: 0 })
-    );
     keys[1].state = KeyState::Retired;
-    assert_eq!(
-        vault.reload(&master(1), &keys),
-        Err(UnlockError::MissingTerm)
-    );
+    let missing = Err(UnlockError::MissingTerm);
+    assert_eq!(vault.reload(&master(1), &keys), missing);
+    assert_eq!(vault.restate(&keys), missing);
     assert!(vault.open(&ROW, &sealed).is_ok());
+}
+
+#[test]
+fn another_master_key_wraps_the_same_keys() {
+    let (vault, keys) = rotated();
+    let (sealed, digest) = (
+        vault.seal(&ROW, b"x"),
+        vault.digest(DigestKind::ApiKey, b"key"),
+    );
+    let rewrapped = keyring::rewrap(&master(1), &master(2), &keys).unwrap();
+    assert!(Vault::unlock(&master(1), entropy(), &rewrapped).is_err());
+    let opened = Vault::unlock(&master(2), entropy(), &rewrapped).unwrap();
+    assert_eq!(opened.open(&ROW, &sealed).unwrap().as_slice(), b"x");
+    assert_eq!(opened.digest(DigestKind::ApiKey, b"key"), digest);
+}
+
+#[test]
+fn keys_of_another_master_key_or_damaged_ones_are_not_rewrapped() {
+    let (_, mut keys) = rotated();
+    let refused = keyring::rewrap(&master(2), &master(3), &keys);
+    assert!(matches!(
+        refused,
+        Err(RewrapError::Unlock(UnlockError::WrongMasterKey { .. }))
+    ));
+    keys[2].wrapped[20] ^= 1;
+    let refused = keyring::rewrap(&master(1), &master(2), &keys);
+    assert!(matches!(
+        refused,
+        Err(RewrapError::Unlock(UnlockError::Tampered { id: 2, .. }))
+    ));
 }
 
 #[test]
@@ -338,7 +366,8 @@ fn the_words_for_purposes_and_states_read_back() {
     for purpose in [KeyPurpose::Sealing, KeyPurpose::Digest] {
         assert_eq!(KeyPurpose::parse(purpose.as_str()), Some(purpose));
     }
-    for state in [KeyState::Active, KeyState::Retiring, KeyState::Retired] {
+    let states = [KeyState::Announced, KeyState::Active, KeyState::Retiring];
+    for state in states.into_iter().chain([KeyState::Retired]) {
         assert_eq!(KeyState::parse(state.as_str()), Some(state));
     }
     assert_eq!((KeyPurpose::parse("x"), KeyState::parse("")), (None, None));
