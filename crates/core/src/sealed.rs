@@ -47,17 +47,20 @@ pub enum DigestKind {
     CredentialData,
     /// A secret kept in a browser's cookie.
     Cookie,
+    /// A whole exported database.
+    Export,
 }
 
 impl DigestKind {
     /// Every kind, for the vault to prepare.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ApiKey,
         Self::Code,
         Self::AccessToken,
         Self::RefreshToken,
         Self::CredentialData,
         Self::Cookie,
+        Self::Export,
     ];
 
     /// The label that separates this kind's digests from all others'. Part of the stored format.
@@ -70,6 +73,7 @@ impl DigestKind {
             Self::RefreshToken => "refresh_token",
             Self::CredentialData => "credential_data",
             Self::Cookie => "cookie",
+            Self::Export => "export",
         }
     }
 }

@@ -3,7 +3,8 @@
 use keyway_core::entropy::Entropy;
 use keyway_core::issued::KeyRow;
 use keyway_core::time::Clock;
-use keyway_store::{BoxFuture, Store, StoreError};
+use keyway_core::time::UnixMillis;
+use keyway_store::{BoxFuture, Cell, Store, StoreError};
 pub use keyway_vault::MasterKey;
 use keyway_vault::{KeyPurpose, KeyState, StoredKey, Vault};
 use std::sync::Arc;
@@ -121,6 +122,60 @@ pub(crate) async fn read_keys(store: &Store) -> Result<Vec<StoredKey>, UnlockErr
         .read(|s| Box::pin(async move { s.keys().await }))
         .await?;
     rows.into_iter().map(from_row).collect()
+}
+
+/// Opens the vault over keys that are in no database yet.
+///
+/// # Errors
+/// As [`open_vault`]; no keys are founded.
+pub async fn open_rows(
+    rows: Vec<KeyRow>,
+    masters: &dyn MasterKeys,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Vault, UnlockError> {
+    let keys = rows.into_iter().map(from_row);
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let master = choose(masters, &keys).await?;
+    Ok(Vault::unlock(&master, entropy, &keys)?)
+}
+
+/// The key that a carried row of `vault_keys` is, if it is one.
+#[must_use]
+pub fn key_of_cells(row: &[Cell]) -> Option<KeyRow> {
+    let [
+        purpose,
+        term,
+        wrapped,
+        state,
+        fingerprint,
+        created_at,
+        since,
+    ] = row
+    else {
+        return None;
+    };
+    match (purpose, term, wrapped, state, fingerprint, created_at) {
+        (
+            Cell::Text(purpose),
+            Cell::Int(term),
+            Cell::Bytes(wrapped),
+            Cell::Text(state),
+            Cell::Text(master_fingerprint),
+            Cell::Int(created_at),
+        ) => Some(KeyRow {
+            term: *term,
+            purpose: purpose.clone(),
+            wrapped: wrapped.clone(),
+            state: state.clone(),
+            master_fingerprint: master_fingerprint.clone(),
+            created_at: UnixMillis(*created_at),
+            state_since: match since {
+                Cell::Int(since) => UnixMillis(*since),
+                _ => UnixMillis(*created_at),
+            },
+        }),
+        _ => None,
+    }
 }
 
 async fn store_first(store: &Store, keys: &[StoredKey]) -> Result<(), StoreError> {

@@ -1,7 +1,9 @@
 //! The command line: names, flags and the help that teaches them.
 
+mod copies;
 mod keyring;
 
+pub(crate) use copies::{BackupArgs, ExportArgs, ImportArgs, RestoreArgs};
 pub(crate) use keyring::{KeyringCommand, ReplaceMasterArgs, RotateArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -104,6 +106,18 @@ pub(crate) enum Command {
     /// Look at the keys that seal the database's secrets, rotate them, replace the master key
     #[command(subcommand)]
     Keyring(KeyringCommand),
+    /// Copy the SQLite database, beside a running server or not
+    #[command(after_help = copies::BACKUP_HELP)]
+    Backup(BackupArgs),
+    /// Put a backup in place of the SQLite database
+    #[command(after_help = copies::RESTORE_HELP)]
+    Restore(RestoreArgs),
+    /// Write the whole database, sealed as it is, into a file that `import` reads
+    #[command(after_help = copies::EXPORT_HELP)]
+    Export(ExportArgs),
+    /// Read an exported database into an empty one, of either kind
+    #[command(after_help = copies::IMPORT_HELP)]
+    Import(ImportArgs),
     /// Print a link that signs a user in
     #[command(after_help = LINK_HELP)]
     Link(LinkArgs),
@@ -469,6 +483,10 @@ mod tests {
             "keyway key revoke --app ID KEY",
             "keyway link --app ID --provider google --credential ID --login-hint a@b.c",
             "keyway config check --config f --json",
+            "keyway backup f",
+            "keyway restore f --replace",
+            "keyway export f",
+            "keyway import f --json",
             "keyway keyring status --json",
             "keyway keyring rotate --resume",
             "keyway keyring replace-master --new-master-key-file f",

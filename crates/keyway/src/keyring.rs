@@ -18,8 +18,6 @@ use std::time::Duration;
 
 /// How often a command looks whether a server is done with the work it has taken.
 const WATCH: Duration = Duration::from_secs(2);
-/// The command is what somebody waits for: it does not rest between batches.
-const NO_PAUSE: Duration = Duration::ZERO;
 
 /// Runs the command.
 ///
@@ -171,7 +169,7 @@ async fn reseal(engine: &Engine) -> anyhow::Result<Resealed> {
     loop {
         let before = all.done;
         let some = engine
-            .reseal(NO_PAUSE, |done| progress.at(before + done))
+            .reseal(Duration::ZERO, |done| progress.at(before + done))
             .await?;
         all.done += some.done;
         all.unreadable = some.unreadable;

@@ -5,6 +5,7 @@
 //! every failure ends in words that say what to do next ([`failure`]).
 
 mod app;
+mod backup;
 mod check;
 mod cli;
 mod config;
@@ -17,6 +18,7 @@ mod logging;
 mod master_key;
 mod open;
 mod output;
+mod portable;
 mod progress;
 mod sandbox;
 mod serve;
@@ -45,6 +47,10 @@ fn run(command: &Command, environment: &Environment) -> anyhow::Result<()> {
         Command::Sandbox(args) => sandbox::run(args),
         Command::App(command) => app::run(command, environment),
         Command::Key(command) => key::run(command, environment),
+        Command::Backup(args) => backup::run(args, environment),
+        Command::Restore(args) => backup::restore::run(args, environment),
+        Command::Export(args) => portable::export::run(args, environment),
+        Command::Import(args) => portable::import::run(args, environment),
         Command::Keyring(command) => keyring::run(command, environment),
         Command::Link(args) => link::run(args, environment),
         Command::Config(ConfigCommand::Check(args)) => check::run(args, environment),

@@ -5,6 +5,7 @@ use crate::config::setting::Origin;
 use crate::config::{Config, MasterKeySource, providers};
 use crate::failure::Failure;
 use crate::master_key::{self, MasterKeyStore};
+use crate::portable::import;
 use anyhow::Context as _;
 use keyway_core::entropy::Entropy;
 use keyway_core::time::{Clock, SystemClock};
@@ -26,36 +27,77 @@ pub(crate) enum Opening {
     MustExist,
 }
 
+/// A database and the keys to it.
+pub(crate) struct Opened {
+    /// The database, migrated.
+    pub(crate) store: Store,
+    /// Its keys, unlocked.
+    pub(crate) vault: Vault,
+    /// Where the master key is.
+    pub(crate) master_keys: Arc<MasterKeyStore>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
 /// Opens everything `config` names. Background work is on `runtime`, which must outlive the engine.
 ///
 /// # Errors
-/// If the database cannot be reached, is of a newer version, or does not belong to the master key.
+/// As [`open_database`].
 pub(crate) async fn open(
     config: &Config,
     runtime: &Handle,
     opening: Opening,
 ) -> anyhow::Result<Engine> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    match opening {
-        Opening::MayMake => make_data_directory(config)?,
-        Opening::MustExist => require_database_file(config)?,
-    }
-    let store = open_store(config, clock.clone(), opening).await?;
-    let transport: Arc<dyn Transport> = Arc::new(transport(config, runtime)?);
-    let master_keys = Arc::new(master_keys(config, &transport));
-    let vault = open_vault(config, (&store, &master_keys), &clock, &entropy, opening).await?;
+    let opened = open_database(config, runtime, opening).await?;
     Ok(Engine::new(Parts {
-        transport,
+        transport: opened.transport,
         catalogue: config.catalogue(),
         settings: settings(config),
         runtime: runtime.clone(),
+        store: opened.store,
+        vault: opened.vault,
+        master_keys: opened.master_keys,
+        clock: opened.clock,
+        entropy: opened.entropy,
+    }))
+}
+
+/// Opens the database and unlocks its keys.
+///
+/// # Errors
+/// If the database cannot be reached, is of a newer version or half imported, or does not belong to the master
+/// key.
+pub(crate) async fn open_database(
+    config: &Config,
+    runtime: &Handle,
+    opening: Opening,
+) -> anyhow::Result<Opened> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let store = open_store(config, opening).await?;
+    refuse_half_imported(config, &store).await?;
+    let transport: Arc<dyn Transport> = Arc::new(transport(config, runtime)?);
+    let master_keys = Arc::new(master_keys(config, &transport));
+    let vault = open_vault(config, (&store, &master_keys), &clock, &entropy, opening).await?;
+    Ok(Opened {
         store,
         vault,
         master_keys,
+        transport,
         clock,
         entropy,
-    }))
+    })
+}
+
+async fn refuse_half_imported(config: &Config, store: &Store) -> anyhow::Result<()> {
+    if import::under_way(store).await?.is_none() {
+        return Ok(());
+    }
+    let what = format!("an import into {} is not finished", config.database.value);
+    Err(Failure::new(what)
+        .next("Run the same `keyway import` again: it goes on where it stopped. Or begin anew with an empty database.")
+        .into())
 }
 
 /// The data directory is made only if something goes there.
@@ -95,11 +137,16 @@ fn no_database(config: &Config) -> Failure {
     )
 }
 
-async fn open_store(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    opening: Opening,
-) -> anyhow::Result<Store> {
+/// Opens the database, and migrates it.
+///
+/// # Errors
+/// If it cannot be reached, is not there and must be, or is of a newer version.
+pub(crate) async fn open_store(config: &Config, opening: Opening) -> anyhow::Result<Store> {
+    match opening {
+        Opening::MayMake => make_data_directory(config)?,
+        Opening::MustExist => require_database_file(config)?,
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let url = &config.database.value;
     let unusable = || {
         let what = format!(
@@ -184,7 +231,11 @@ async fn make_master_key(
     }
 }
 
-fn transport(config: &Config, runtime: &Handle) -> anyhow::Result<HttpTransport> {
+/// The way out that `config` permits.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub(crate) fn transport(config: &Config, runtime: &Handle) -> anyhow::Result<HttpTransport> {
     Ok(HttpTransport::new(
         policy(config),
         runtime.clone(),

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
 use crate::logging::{self, Program};
-use crate::open::{self, Opening};
+use crate::open::{self, Opened, Opening};
 use anyhow::Context as _;
 use keyway_core::application::Application;
 use keyway_core::ids::{ApiKeyId, ApplicationId};
@@ -59,6 +59,25 @@ pub(crate) fn with_engine<T>(
         let engine = open::open(&config, runtime.handle(), opening).await?;
         let done = work(&config, &engine).await;
         engine.shutdown().await;
+        done
+    })
+}
+
+/// Opens the database that the settings name and its keys, lets `work` use them, and closes the database.
+///
+/// # Errors
+/// Those of the configuration, of opening, and of `work`.
+pub(crate) fn with_database<T>(
+    flags: &SettingFlags,
+    environment: &Environment,
+    work: impl AsyncFnOnce(&Config, &Opened) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let config = Config::load_settings(flags, environment)?;
+    logging::start(&config.log, Program::Command);
+    on_runtime(async |runtime| {
+        let opened = open::open_database(&config, runtime.handle(), Opening::MustExist).await?;
+        let done = work(&config, &opened).await;
+        opened.store.close().await;
         done
     })
 }

@@ -67,6 +67,14 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// The number of the last migration applied; 0 for an empty database.
+    ///
+    /// # Errors
+    /// If the database fails, or if a newer Keyway or another build has migrated it.
+    pub async fn schema_version(&mut self) -> Result<i64, StoreError> {
+        crate::migrations::version(self).await
+    }
+
     /// Keeps others from changing a credential until this transaction ends. Several transactions may
     /// hold one at a time.
     ///

@@ -1,6 +1,7 @@
 //! SQLite: short reads inline on pooled connections, writes on one thread.
 
 mod failure;
+pub(crate) mod files;
 pub(crate) mod statement;
 mod writer;
 

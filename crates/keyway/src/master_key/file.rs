@@ -66,13 +66,17 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<bool> {
     }
 }
 
-fn write_draft(draft: &Path, text: &str) -> std::io::Result<()> {
+/// Makes a file that is not there yet, for its owner only.
+///
+/// # Errors
+/// If it is there, or cannot be made.
+pub(crate) fn create_private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(draft)?;
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn write_draft(draft: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = create_private(draft)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()
@@ -105,7 +109,10 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes what was done to the directory of `path` durable.
-fn sync_directory(path: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// If the disk does not take it.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());

@@ -1,5 +1,6 @@
 //! A database and a data directory of one test, and the program run on them as an operator would.
 
+use keyway_core::time::SystemClock;
 use keyway_store::testing::TestDatabase;
 use keyway_store::{Backend, DatabaseUrl};
 use serde_json::Value;
@@ -7,6 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -88,6 +90,23 @@ impl Site {
         let uri = "http://localhost:3000/callback";
         let made = self.json(&["app", "create", "--name", name, "--redirect-uri", uri]);
         (text(&made, "application_id"), text(&made, "api_key"))
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        match self.database.url() {
+            DatabaseUrl::Sqlite(_) => Backend::Sqlite,
+            DatabaseUrl::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Makes the tables, and nothing in them.
+    pub(crate) fn migrate(&self) {
+        let clock = Arc::new(SystemClock);
+        self.runtime.block_on(async {
+            let store = self.database.open(clock).await.unwrap();
+            store.migrate().await.unwrap();
+            store.close().await;
+        });
     }
 
     /// Statements past the program.
