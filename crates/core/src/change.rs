@@ -45,6 +45,8 @@ words! {
         TokenSet = "token_set",
         /// Keyway's own tokens of one exchange; the entity id is the family's.
         TokenFamily = "token_family",
+        /// A service account; one entry in each application it may act on.
+        ServiceAccount = "service_account",
     }
 }
 
