@@ -28,6 +28,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "lean_changes",
         text: include_str!("../migrations/0003_lean_changes.sql"),
     },
+    Migration {
+        version: 4,
+        name: "service_accounts",
+        text: include_str!("../migrations/0004_service_accounts.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod redirect_uris;
 pub(crate) mod refresh_states;
 pub(crate) mod refresh_tokens;
+pub(crate) mod service_accounts;
 pub(crate) mod sign_ins;
 pub(crate) mod signing_keys;
 pub(crate) mod sweeps;

@@ -48,6 +48,7 @@ pub(crate) const REGISTRY: &[&[Statement]] = &[
     rows::redirect_uris::ALL,
     rows::refresh_states::ALL,
     rows::refresh_tokens::ALL,
+    rows::service_accounts::ALL,
     rows::sign_ins::ALL,
     rows::signing_keys::ALL,
     rows::sweeps::ALL,

@@ -17,6 +17,7 @@ mod group_commit;
 mod keys;
 mod migrations;
 mod outages;
+mod service_accounts;
 mod sign_ins;
 mod statements;
 mod sweeps;
