@@ -3,8 +3,8 @@
 use keyway_core::ids::{ApplicationId, ServiceAccountId};
 use keyway_core::service_account::{Permission, RequestProof, SignedRequest};
 use keyway_core::time::UnixMillis;
-use keyway_engine::Engine;
 use keyway_engine::service_accounts::NewServiceAccount;
+use keyway_engine::{Engine, ServiceCaller};
 use keyway_vault::request_key::RequestKey;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +37,20 @@ impl TestServiceAccount {
             key: RequestKey::from_pem(&made.private_key).unwrap(),
             requests: AtomicU64::new(0),
         }
+    }
+
+    /// Proof of a request, as the use cases ask for it.
+    ///
+    /// # Panics
+    /// If the request is refused.
+    pub async fn proves(&self, engine: &Engine) -> ServiceCaller {
+        let request = SignedRequest {
+            method: "GET",
+            path: "/v3/admin/applications",
+            body: "",
+        };
+        let proof = self.proof(request, engine.now());
+        engine.service_caller(proof, request).await.unwrap()
     }
 
     /// A signature over `request` as of `now`, with a nonce of its own.
