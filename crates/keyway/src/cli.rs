@@ -1,5 +1,7 @@
 //! The command line: names, flags and the help that teaches them.
 
+use crate::rotate::KeyRotateArgs;
+use crate::service_account::ServiceAccountCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,6 +61,7 @@ const KEY_HELP: &str = "\
 Examples:
   keyway key create --app ID --name 'CI'
   keyway key list --app ID
+  keyway key rotate --app ID --key KEY_ID --overlap 48
   keyway key revoke --app ID KEY_ID
 
 --app may be left out while there is only one application.";
@@ -94,9 +97,12 @@ pub(crate) enum Command {
     /// Make and show applications, the tenants of this server
     #[command(subcommand)]
     App(AppCommand),
-    /// Make, list and revoke the API keys of an application
+    /// Make, list, rotate and revoke the API keys of an application
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make, list and revoke service accounts, which manage API keys over HTTP
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccountCommand),
     /// Print a link that signs a user in
     #[command(after_help = LINK_HELP)]
     Link(LinkArgs),
@@ -316,6 +322,9 @@ pub(crate) enum KeyCommand {
     /// List the API keys of an application, without the keys themselves
     #[command(after_help = KEY_HELP)]
     List(KeyListArgs),
+    /// Replace an API key by a new one; both work for a while
+    #[command(after_help = KEY_HELP)]
+    Rotate(KeyRotateArgs),
     /// End an API key; a running server honours it within 100 ms
     #[command(after_help = KEY_HELP)]
     Revoke(KeyRevokeArgs),
@@ -460,6 +469,10 @@ mod tests {
             "keyway key create --app ID --json",
             "keyway key list --app ID",
             "keyway key revoke --app ID KEY",
+            "keyway key rotate --app ID --key KEY --overlap 48 --expires-in-days 90",
+            "keyway service-account create --name N --app ID --app ID --permission apikey.get --json",
+            "keyway service-account list --json",
+            "keyway service-account revoke ID",
             "keyway link --app ID --provider google --credential ID --login-hint a@b.c",
             "keyway config check --config f --json",
         ] {

@@ -16,8 +16,10 @@ mod logging;
 mod master_key;
 mod open;
 mod output;
+mod rotate;
 mod sandbox;
 mod serve;
+mod service_account;
 mod session;
 
 use clap::Parser as _;
@@ -43,6 +45,7 @@ fn run(command: &Command, environment: &Environment) -> anyhow::Result<()> {
         Command::Sandbox(args) => sandbox::run(args),
         Command::App(command) => app::run(command, environment),
         Command::Key(command) => key::run(command, environment),
+        Command::ServiceAccount(command) => service_account::run(command, environment),
         Command::Link(args) => link::run(args, environment),
         Command::Config(ConfigCommand::Check(args)) => check::run(args, environment),
     }
