@@ -193,6 +193,15 @@ struct Envelope<'a> {
     timestamp: i64,
 }
 
+/// Whether a signature covers the body of a request with this method. What it does not cover is not read.
+#[must_use]
+pub fn covers_body(method: &str) -> bool {
+    let methods = ["post", "put", "patch"];
+    methods
+        .iter()
+        .any(|known| method.eq_ignore_ascii_case(known))
+}
+
 impl SignedRequest<'_> {
     /// The text that is signed: JSON without blanks, members in the order of their names.
     ///
@@ -203,7 +212,7 @@ impl SignedRequest<'_> {
     #[must_use]
     pub fn canonical(&self, proof: &RequestProof) -> String {
         let method = self.method.to_ascii_lowercase();
-        let has_body = matches!(method.as_str(), "post" | "put" | "patch") && !self.body.is_empty();
+        let has_body = covers_body(&method) && !self.body.is_empty();
         let envelope = Envelope {
             method: &method,
             nonce: &proof.nonce,

@@ -7,8 +7,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::HeaderMap;
-use keyway_core::service_account::{RequestProof, SignedRequest, SigningError, SigningHeaders};
+use keyway_core::service_account::{
+    RequestProof, SignedRequest, SigningError, SigningHeaders, covers_body,
+};
 use keyway_engine::error::ErrorKind;
 
 /// The only value of a header, as text.
@@ -39,7 +42,10 @@ async fn authenticate(app: &App, request: Request) -> Result<Request, Failure> {
     let (mut parts, body) = request.into_parts();
     let headers = signing_headers(&parts.headers);
     let proof = RequestProof::read(&headers, app.engine.now()).map_err(unproved)?;
-    let bytes = body::whole(body, app.options.body_limit_bytes).await?;
+    let bytes = match covers_body(parts.method.as_str()) {
+        true => body::whole(body, app.options.body_limit_bytes).await?,
+        false => Bytes::new(),
+    };
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::payload("The body must be JSON in UTF-8."))?;
     let signed = SignedRequest {

@@ -84,7 +84,9 @@ async fn a_key_is_made_listed_read_used_and_deleted(world: &World) {
     assert_eq!(listed.json()["data"][1], read);
     let secret = key["api_key"].as_str().unwrap();
     assert!(!listed.body.contains(secret) && read.get("api_key").is_none());
-    let gone = signed(world, &account, ask(Method::DELETE, &one)).await;
+    // Some clients send one; it is neither covered nor read.
+    let bodied = ask(Method::DELETE, &one).text("no JSON");
+    let gone = signed(world, &account, bodied).await;
     assert_eq!(gone.json().as_object().unwrap().len(), 1);
     assert_eq!(status_of(world, &key["api_key"]).await, 401);
     for method in [Method::GET, Method::DELETE] {
