@@ -182,7 +182,7 @@ async fn a_body_need_not_be_canonical_but_must_be_the_one_that_was_signed(world:
         r#"{"name":"Zo\u00eb \ud83d\udd11 \"\\\/\b\f","b":{"z":1,"a":[{"y":1e40,"x":-0}]},"a":null}"#,
     ] {
         world.pass_secs(1);
-        let answer = signed(world, &account, post(keys(world)).text(&body)).await;
+        let answer = signed(world, &account, post(keys(world)).text(body)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
     let listed = signed(world, &account, get(keys(world))).await.json();
