@@ -97,7 +97,7 @@ impl Engine {
     /// then, so that programs can be given the new one in their own time.
     ///
     /// # Errors
-    /// If there is no such live key.
+    /// If there is no such live key; or it was rotated before, and when the new one ends is not said.
     pub async fn rotate_key(
         &self,
         application_id: ApplicationId,
@@ -108,7 +108,10 @@ impl Engine {
         let keys = self.keys(application_id).await?;
         let old = keys.into_iter().find(|key| key.id == key_id);
         let old = old.filter(|key| key.is_live(now)).ok_or_else(no_live_key)?;
-        let expires_at = rotation.expires_at.or_else(|| same_lifetime(&old, now));
+        let expires_at = match rotation.expires_at {
+            None => same_lifetime(&old, now)?,
+            told => told,
+        };
         let (new, secret) = self.new_key(application_id, &old.name, expires_at);
         let end = now.plus_secs(rotation.overlap_secs);
         let row = new.clone();
@@ -176,9 +179,17 @@ pub(crate) fn no_live_key() -> Error {
 }
 
 /// When a new key ends that is to live as long as `old` was made for.
-fn same_lifetime(old: &ApiKey, now: UnixMillis) -> Option<UnixMillis> {
-    let end = old.expires_at?;
-    Some(now.plus_ms(end.0.saturating_sub(old.created_at.0)))
+///
+/// # Errors
+/// If that is not known any more, since an earlier rotation set its end.
+fn same_lifetime(old: &ApiKey, now: UnixMillis) -> Result<Option<UnixMillis>, Error> {
+    if old.updated_at != old.created_at {
+        let message = "This API key was rotated before and ends soon: rotate its successor, or say after how \
+            many days the new one is to end.";
+        return Err(Error::new(ErrorKind::InvalidRequest, message));
+    }
+    let lifetime_ms = |end: UnixMillis| end.0.saturating_sub(old.created_at.0);
+    Ok(old.expires_at.map(|end| now.plus_ms(lifetime_ms(end))))
 }
 
 async fn insert(s: &mut Session<'_>, key: &ApiKey) -> Result<(), Error> {

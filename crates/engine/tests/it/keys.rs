@@ -174,6 +174,24 @@ async fn a_successor_lives_as_long_as_its_predecessor_was_made_for(world: &World
     assert_eq!(again.old.expires_at, Some(engine.now()));
 }
 
+async fn a_key_that_was_rotated_before_is_not_by_mistake_rotated_again(world: &World) {
+    let (engine, id, key_id) = (&world.engine, world.app.id, world.app.caller.key_id);
+    world.pass_secs(1);
+    let rotated = engine.rotate_key(id, key_id, overlapping(2)).await;
+    assert_eq!(rotated.unwrap().new.expires_at, None);
+    world.pass_secs(1);
+    let seq = world.latest_seq().await;
+    let refused = engine.rotate_key(id, key_id, overlapping(2)).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidRequest);
+    assert_eq!(world.latest_seq().await, seq);
+    let told = Rotation {
+        expires_at: Some(engine.now().plus_secs(60)),
+        ..overlapping(1)
+    };
+    let again = engine.rotate_key(id, key_id, told).await.unwrap();
+    assert_eq!(again.old.expires_at, Some(engine.now().plus_secs(3600)));
+}
+
 async fn rule_08_a_key_is_rotated_by_its_own_application_alone(world: &World) {
     let other = world.application("other").await;
     let seq = world.latest_seq().await;
@@ -228,6 +246,7 @@ on_both_databases!(
     a_rotated_key_and_its_successor_are_both_good_during_the_overlap,
     a_rotation_without_overlap_ends_the_old_key_at_once_everywhere,
     a_successor_lives_as_long_as_its_predecessor_was_made_for,
+    a_key_that_was_rotated_before_is_not_by_mistake_rotated_again,
     rule_08_a_key_is_rotated_by_its_own_application_alone,
     an_application_has_two_hundred_live_keys_and_no_more,
     what_is_no_key_opens_nothing,

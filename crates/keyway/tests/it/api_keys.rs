@@ -25,6 +25,9 @@ fn a_key_is_rotated_beside_a_running_server(site: &Site) {
     assert!(made["expires_at"].is_null());
     let shown = String::from_utf8(site.run(&["key", "list"]).stdout).unwrap();
     assert!(shown.contains("live until "), "{shown}");
+    let again = site.run(&rotate);
+    assert_eq!(again.status.code(), Some(2), "{}", stderr(&again));
+    assert!(stderr(&again).contains("rotated before"));
     let done = site.run(&[&rotate[..], &["--overlap", "0", "--expires-in-days", "90"]].concat());
     let shown = String::from_utf8(done.stdout).unwrap();
     assert!(
