@@ -21,6 +21,18 @@ const actions = {
   },
   /** {stage, login} -> {refresh_token} */
   '/mint': async ({ stage, login }) => ({ refresh_token: await world.mint({ stage, login }) }),
+  /** {permissions} -> the file of a service account for the application */
+  '/service-account': async ({ permissions = [] }) => {
+    const flags = permissions.flatMap((permission) => ['--permission', permission]);
+    const file = await world.keyway('service-account', 'create', '--name', 'rotator', '--app', app.applicationId, '--json', ...flags);
+    for (const line of file.private_key.split('\n').slice(-10, -2)) world.secrets.add('private_key', line);
+    return file;
+  },
+  /** {api_key} -> {}: remembers a key that one answer is meant to carry */
+  '/issued': async ({ api_key: key }) => {
+    world.secrets.add('keyway_token', key);
+    return {};
+  },
   /** {method, path} -> the status of the newest answer */
   '/last-status': async ({ method, path }) => ({ status: world.lastAnswer(method, path).status }),
 };

@@ -74,6 +74,8 @@ pub struct ApiKey {
     pub hint: String,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// When it last changed: its end was set, or it was revoked.
+    pub updated_at: UnixMillis,
     /// When it stops working by itself.
     pub expires_at: Option<UnixMillis>,
     /// When it was revoked.

@@ -47,6 +47,8 @@ words! {
         TokenFamily = "token_family",
         /// The vault's keys; the server's own, of no application.
         Keyring = "keyring",
+        /// A service account; one entry in each application it may act on.
+        ServiceAccount = "service_account",
     }
 }
 

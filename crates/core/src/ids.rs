@@ -101,6 +101,8 @@ ids! {
     RefreshTokenId,
     /// All tokens that came from one code exchange.
     FamilyId,
+    /// A service account; also its key's, as `private_key_id`.
+    ServiceAccountId,
     /// One request, as told in `request_id`.
     RequestId,
 }

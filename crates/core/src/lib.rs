@@ -30,6 +30,7 @@ pub mod refresh;
 pub mod refusal;
 pub mod scope;
 pub mod sealed;
+pub mod service_account;
 pub mod sign_in;
 pub mod time;
 pub mod token_set;

@@ -59,7 +59,7 @@ fn check_word(name: &str, text: &str) -> Result<(), Error> {
 /// Where the sign-in box of the hosted page may stand.
 const ALIGNMENTS: [&str; 3] = ["left", "center", "right"];
 
-fn no_application() -> Error {
+pub(crate) fn no_application() -> Error {
     Error::not_found("No application with this id.")
 }
 
@@ -119,7 +119,7 @@ impl Engine {
         let (key, secret) = self.new_key(application.id, "first key", None);
         let mut changes = vec![
             application_change(&application, Action::Created, "cli", application.created_at),
-            key_change(&key, Action::Created, key.created_at),
+            key_change(&key, Action::Created, "cli", key.created_at),
         ];
         changes.extend(
             uris.iter()

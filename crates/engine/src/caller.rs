@@ -57,7 +57,7 @@ fn refused() -> Error {
     Error::new(ErrorKind::Unauthorized, "Bearer token invalid")
 }
 
-fn application_blocked() -> Error {
+pub(crate) fn application_blocked() -> Error {
     let message = "Application blocked, contact administrator.";
     Error::new(ErrorKind::Blocked, message)
 }

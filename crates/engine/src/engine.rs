@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
+use crate::service_accounts::SignedRequestLimiter;
 use crate::signing::Signing;
 use crate::unlock::MasterKeys;
 use futures_util::future::BoxFuture;
@@ -107,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) provider_keys: ProviderKeyCache,
     pub(crate) probes: quick_cache::sync::Cache<keyway_core::ids::CredentialId, UnixMillis>,
     pub(crate) detections: DetectionLimiter,
+    pub(crate) signed_requests: SignedRequestLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
     pub(crate) refresh_counts: RefreshCounts,
@@ -164,6 +166,7 @@ impl Engine {
             provider_keys: ProviderKeyCache::default(),
             probes: quick_cache::sync::Cache::new(PROBES_REMEMBERED),
             detections: DetectionLimiter::default(),
+            signed_requests: SignedRequestLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),
             refresh_counts: RefreshCounts::default(),

@@ -6,6 +6,7 @@
 //! across a call to a provider; work that must not be lost with the caller's connection runs on the
 //! engine's own tracker ([`Engine::finishing`]).
 
+pub mod admin_keys;
 pub mod applications;
 mod cache;
 pub mod caller;
@@ -33,6 +34,7 @@ pub mod redirect_uris;
 pub mod refresh;
 mod revocations;
 mod rounds;
+pub mod service_accounts;
 pub mod sign_in;
 mod signing;
 mod sweeps;
@@ -47,3 +49,4 @@ pub use engine::{AllowedApplications, Engine, Parts, Settings, SharedApp};
 pub use error::{Error, ErrorKind, OAuthError};
 pub use keyway_store::GrantFilter;
 pub use proxy::ProxyCall;
+pub use service_accounts::ServiceCaller;

@@ -43,6 +43,7 @@ impl Engine {
                     let found = [
                         s.sweep_sign_ins(before(SIGN_IN_KEPT_SECS), BATCH).await?,
                         s.sweep_access_tokens(now, BATCH).await?,
+                        s.sweep_nonces(now, BATCH).await?,
                         s.sweep_refresh_tokens(before(ROTATED_KEPT_SECS), BATCH)
                             .await?,
                     ];

@@ -6,6 +6,8 @@ mod keyring;
 pub(crate) use copies::{BackupArgs, ExportArgs, ImportArgs, RestoreArgs};
 pub(crate) use keyring::{KeyringCommand, ReplaceMasterArgs, RotateArgs};
 
+use crate::rotate::KeyRotateArgs;
+use crate::service_account::ServiceAccountCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -65,6 +67,7 @@ const KEY_HELP: &str = "\
 Examples:
   keyway key create --app ID --name 'CI'
   keyway key list --app ID
+  keyway key rotate --app ID --key KEY_ID --overlap 48
   keyway key revoke --app ID KEY_ID
 
 --app may be left out while there is only one application.";
@@ -100,7 +103,7 @@ pub(crate) enum Command {
     /// Make and show applications, the tenants of this server
     #[command(subcommand)]
     App(AppCommand),
-    /// Make, list and revoke the API keys of an application
+    /// Make, list, rotate and revoke the API keys of an application
     #[command(subcommand)]
     Key(KeyCommand),
     /// Look at the keys that seal the database's secrets, rotate them, replace the master key
@@ -118,6 +121,9 @@ pub(crate) enum Command {
     /// Read an exported database into an empty one, of either kind
     #[command(after_help = copies::IMPORT_HELP)]
     Import(ImportArgs),
+    /// Make, list and revoke service accounts, which manage API keys over HTTP
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccountCommand),
     /// Print a link that signs a user in
     #[command(after_help = LINK_HELP)]
     Link(LinkArgs),
@@ -337,6 +343,9 @@ pub(crate) enum KeyCommand {
     /// List the API keys of an application, without the keys themselves
     #[command(after_help = KEY_HELP)]
     List(KeyListArgs),
+    /// Replace an API key by a new one; both work for a while
+    #[command(after_help = KEY_HELP)]
+    Rotate(KeyRotateArgs),
     /// End an API key; a running server honours it within 100 ms
     #[command(after_help = KEY_HELP)]
     Revoke(KeyRevokeArgs),
@@ -481,6 +490,10 @@ mod tests {
             "keyway key create --app ID --json",
             "keyway key list --app ID",
             "keyway key revoke --app ID KEY",
+            "keyway key rotate --app ID --key KEY --overlap 48 --expires-in-days 90",
+            "keyway service-account create --name N --app ID --app ID --permission apikey.get --json",
+            "keyway service-account list --json",
+            "keyway service-account revoke ID",
             "keyway link --app ID --provider google --credential ID --login-hint a@b.c",
             "keyway config check --config f --json",
             "keyway backup f",

@@ -1,13 +1,15 @@
-//! `keyway key create | list | revoke`.
+//! `keyway key create | list | revoke`; rotating is in [`crate::rotate`].
 
 use crate::cli::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
 use crate::config::environment::Environment;
 use crate::failure::Failure;
 use crate::open::Opening;
 use crate::output;
+use crate::rotate;
 use crate::session::{application_id, timestamp, with_engine};
 use keyway_core::application::ApiKey;
 use keyway_core::time::UnixMillis;
+use keyway_engine::Engine;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -21,6 +23,7 @@ pub(crate) fn run(command: &KeyCommand, environment: &Environment) -> anyhow::Re
     match command {
         KeyCommand::Create(args) => create(args, environment),
         KeyCommand::List(args) => list(args, environment),
+        KeyCommand::Rotate(args) => rotate::run(args, environment),
         KeyCommand::Revoke(args) => revoke(args, environment),
     }
 }
@@ -32,24 +35,18 @@ fn create(args: &KeyCreateArgs, environment: &Environment) -> anyhow::Result<()>
         Opening::MustExist,
         async |_, engine| {
             let id = application_id(engine, args.app.as_deref()).await?;
-            let after = |days: u32| engine.now().plus_secs(i64::from(days) * SECS_PER_DAY);
-            let expires_at = args.expires_in_days.map(after);
+            let expires_at = args.expires_in_days.map(|days| ending(engine, days));
             let (key, secret) = engine.create_key(id, &args.name, expires_at).await?;
             if args.json {
-                let mut shown = view(&key, engine.now());
-                if let Value::Object(members) = &mut shown {
-                    members.insert("api_key".into(), json!(secret.expose_secret()));
-                }
+                let shown = view(&key, engine.now());
+                let shown = adding(shown, "api_key", json!(secret.expose_secret()));
                 return Ok(output::json(&shown)?);
             }
             output::line(&output::pairs(&[
                 ("application_id", id.to_string()),
                 ("key_id", key.id.to_string()),
                 ("api_key", secret.expose_secret().to_owned()),
-                (
-                    "expires",
-                    key.expires_at.map_or_else(|| "never".to_owned(), timestamp),
-                ),
+                ("expires", expiry(&key)),
             ]))?;
             Ok(output::line(
                 "\nThe API key is shown this once: put it where your program finds it.",
@@ -113,7 +110,24 @@ fn revoke(args: &KeyRevokeArgs, environment: &Environment) -> anyhow::Result<()>
     )
 }
 
-fn view(key: &ApiKey, now: UnixMillis) -> Value {
+/// When a key ends that is made now for so many days.
+pub(crate) fn ending(engine: &Engine, days: u32) -> UnixMillis {
+    engine.now().plus_secs(i64::from(days) * SECS_PER_DAY)
+}
+
+pub(crate) fn expiry(key: &ApiKey) -> String {
+    key.expires_at.map_or_else(|| "never".to_owned(), timestamp)
+}
+
+/// An object with one more member.
+pub(crate) fn adding(mut object: Value, name: &str, member: Value) -> Value {
+    if let Value::Object(members) = &mut object {
+        members.insert(name.to_owned(), member);
+    }
+    object
+}
+
+pub(crate) fn view(key: &ApiKey, now: UnixMillis) -> Value {
     json!({
         "key_id": key.id,
         "application_id": key.application_id,

@@ -20,8 +20,10 @@ mod open;
 mod output;
 mod portable;
 mod progress;
+mod rotate;
 mod sandbox;
 mod serve;
+mod service_account;
 mod session;
 
 use clap::Parser as _;
@@ -52,6 +54,7 @@ fn run(command: &Command, environment: &Environment) -> anyhow::Result<()> {
         Command::Export(args) => portable::export::run(args, environment),
         Command::Import(args) => portable::import::run(args, environment),
         Command::Keyring(command) => keyring::run(command, environment),
+        Command::ServiceAccount(command) => service_account::run(command, environment),
         Command::Link(args) => link::run(args, environment),
         Command::Config(ConfigCommand::Check(args)) => check::run(args, environment),
     }

@@ -8,7 +8,8 @@ use keyway_core::credential::{CredentialType, HealthStatus, Owner, SlotState};
 use keyway_core::grant::GrantStatus;
 use keyway_core::ids::{
     AccessTokenId, ApiKeyId, ApplicationId, ConnectorId, CredentialId, FamilyId, GrantId,
-    OrganizationId, RedirectUriId, RefreshTokenId, SecretId, SignInId, TokenSetId, WorkspaceId,
+    OrganizationId, RedirectUriId, RefreshTokenId, SecretId, ServiceAccountId, SignInId,
+    TokenSetId, WorkspaceId,
 };
 use keyway_core::provider::Provider;
 use keyway_core::sealed::{Digest, Sealed};
@@ -113,6 +114,7 @@ by_display!(
     RedirectUriId,
     RefreshTokenId,
     SecretId,
+    ServiceAccountId,
     SignInId,
     TokenSetId,
     WorkspaceId,

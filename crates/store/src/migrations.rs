@@ -33,6 +33,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "keyring",
         text: include_str!("../migrations/0004_keyring.sql"),
     },
+    Migration {
+        version: 5,
+        name: "service_accounts",
+        text: include_str!("../migrations/0005_service_accounts.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

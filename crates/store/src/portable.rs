@@ -70,11 +70,14 @@ pub struct PortableTable {
 
 /// `name: key columns; other columns`, each column with `:i` or `:b` behind it unless it is a text. The vault's
 /// keys come first: without them the rest means nothing.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 17] = [
     "vault_keys: purpose term:i; wrapped:b state master_fingerprint created_at:i state_since:i",
     "signing_keys: kid; sealed:b public_jwk created_at:i",
     "applications: id; organization_id name region environment profile additional blocked:i created_at:i updated_at:i version:i",
-    "api_keys: application_id id; name digest:b hint created_at:i expires_at:i revoked_at:i",
+    "api_keys: application_id id; name digest:b hint created_at:i expires_at:i revoked_at:i updated_at:i",
+    "service_accounts: id; name public_key:b permissions created_at:i revoked_at:i",
+    "service_account_applications: application_id service_account_id;",
+    "service_account_nonces: service_account_id nonce; expires_at:i",
     "redirect_uris: application_id id; url platform settings origin created_at:i updated_at:i deleted_at:i",
     "application_origins: application_id origin;",
     "connectors: application_id id; provider name settings scope active_credential_id primary_credential_id created_at:i updated_at:i deleted_at:i version:i",

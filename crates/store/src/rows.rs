@@ -16,6 +16,7 @@ pub(crate) mod refresh_states;
 pub(crate) mod refresh_tokens;
 pub(crate) mod sealed;
 pub(crate) mod server;
+pub(crate) mod service_accounts;
 pub(crate) mod sign_ins;
 pub(crate) mod signing_keys;
 pub(crate) mod sweeps;

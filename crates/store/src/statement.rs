@@ -50,6 +50,7 @@ pub(crate) const REGISTRY: &[&[Statement]] = &[
     rows::refresh_tokens::ALL,
     rows::sealed::ALL,
     rows::server::ALL,
+    rows::service_accounts::ALL,
     rows::sign_ins::ALL,
     rows::signing_keys::ALL,
     rows::sweeps::ALL,

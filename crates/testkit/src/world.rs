@@ -178,6 +178,22 @@ impl World {
         &self.master_key
     }
 
+    /// Bars an application from the API, as an operator may.
+    ///
+    /// # Panics
+    /// If there is none such.
+    pub async fn block(&self, app: &TestApplication) {
+        let id = app.id;
+        let job = self.store.write(move |s| {
+            Box::pin(async move {
+                let mut row = s.application(id).await?.unwrap();
+                row.blocked = true;
+                s.update_application(&row, row.version).await
+            })
+        });
+        assert!(job.await.unwrap());
+    }
+
     /// Lets `secs` seconds pass, for engine and provider.
     pub fn pass_secs(&self, secs: i64) {
         self.clock.advance_ms(secs * 1000);

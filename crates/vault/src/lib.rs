@@ -17,6 +17,7 @@ pub mod hash;
 pub mod jwt;
 pub mod keyring;
 pub mod master;
+pub mod request_key;
 pub mod vault;
 pub mod wrap;
 

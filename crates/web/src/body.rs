@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::errors::Failure;
 use crate::query::Query;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -54,7 +55,12 @@ impl Params {
 }
 
 async fn read(request: Request, limit_bytes: usize) -> Result<Bytes, Failure> {
-    let body = Limited::new(request.into_body(), limit_bytes);
+    whole(request.into_body(), limit_bytes).await
+}
+
+/// A body to its end, if that comes within `limit_bytes`.
+pub(crate) async fn whole(body: Body, limit_bytes: usize) -> Result<Bytes, Failure> {
+    let body = Limited::new(body, limit_bytes);
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::with_status(

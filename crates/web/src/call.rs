@@ -11,6 +11,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use http::HeaderMap;
 use http::request::Parts;
 use keyway_engine::Engine;
+use keyway_engine::ServiceCaller;
 use keyway_engine::caller::{Caller, Principal};
 use std::net::IpAddr;
 
@@ -38,6 +39,14 @@ pub(crate) struct Keyed {
 pub(crate) struct Proved {
     pub(crate) engine: Engine,
     pub(crate) principal: Principal,
+    pub(crate) answer: Envelope,
+    pub(crate) path: Path,
+}
+
+/// A request proved by a service account's signature.
+pub(crate) struct Signed {
+    pub(crate) engine: Engine,
+    pub(crate) caller: ServiceCaller,
     pub(crate) answer: Envelope,
     pub(crate) path: Path,
 }
@@ -104,6 +113,20 @@ impl FromRequestParts<App> for Proved {
         Ok(Self {
             engine: app.engine.clone(),
             principal: given(parts, "principal")?,
+            answer: Envelope::from(&context),
+            path: path(parts, app).await?,
+        })
+    }
+}
+
+impl FromRequestParts<App> for Signed {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let context: Context = given(parts, "context")?;
+        Ok(Self {
+            engine: app.engine.clone(),
+            caller: given(parts, "signature")?,
             answer: Envelope::from(&context),
             path: path(parts, app).await?,
         })

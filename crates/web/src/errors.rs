@@ -67,7 +67,7 @@ pub const fn wire(kind: ErrorKind) -> (u16, &'static str) {
 pub const fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Unauthorized => {
-            "The Authorization header is missing or malformed, or its API key or access token is unknown, expired or revoked. Send exactly one header, 'Authorization: Bearer <key>'."
+            "The Authorization header is missing or malformed, or its API key or access token is unknown, expired or revoked. Send exactly one header, 'Authorization: Bearer <key>'. Under /v3/admin a service account signs the request instead: the message names the header that is wrong."
         }
         ErrorKind::InvalidRequest => {
             "A member of the request is missing, of the wrong type, or not allowed here. The message names it."

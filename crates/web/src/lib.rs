@@ -29,6 +29,7 @@ pub mod proxy;
 mod query;
 mod router;
 pub mod routes;
+mod signed;
 mod v3;
 
 pub use address::{Cidr, CidrParseError};

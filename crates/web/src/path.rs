@@ -32,6 +32,11 @@ impl Path {
             .map_err(|_| Failure::not_found(format!("{what} not found")))
     }
 
+    /// The segment `{name}` as what it has to be, if it can be that.
+    pub(crate) fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.segment(name).parse().ok()
+    }
+
     /// `{provider}`.
     pub(crate) fn provider(&self) -> Result<Provider, Failure> {
         let segment = self.segment("provider");

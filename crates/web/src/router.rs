@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::errors::Failure;
 use crate::options::WebOptions;
 use crate::routes::{Access, ROUTES, Route};
-use crate::{auth, cors, layers};
+use crate::{auth, cors, layers, signed};
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
@@ -45,6 +45,9 @@ fn mounted(route: &Route, app: &App) -> MethodRouter<App> {
         )),
         Access::Principal => {
             handler.route_layer(from_fn_with_state(app.clone(), auth::require_principal))
+        }
+        Access::ServiceAccount => {
+            handler.route_layer(from_fn_with_state(app.clone(), signed::require_signature))
         }
         Access::Public | Access::OAuth => handler,
     };

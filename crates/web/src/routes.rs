@@ -7,8 +7,9 @@
 
 use crate::app::App;
 use crate::v3::{
-    applications, connect_auth, connect_callback, connect_custom, connect_revoke, connect_token,
-    connect_tokeninfo, connectors, credentials, grants, provider_token, providers, redirect_uris,
+    api_keys, applications, connect_auth, connect_callback, connect_custom, connect_revoke,
+    connect_token, connect_tokeninfo, connectors, credentials, grants, provider_token, providers,
+    redirect_uris,
 };
 use crate::{documents, probes};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -23,6 +24,8 @@ pub enum Access {
     ApiKeyOrClientId,
     /// An API key or an access token.
     Principal,
+    /// A service account's signature over the request.
+    ServiceAccount,
     /// Nothing.
     Public,
     /// Nothing up front: OAuth's own parameters are the proof, and errors take OAuth's shape.
@@ -35,7 +38,7 @@ impl Access {
     pub const fn asks_for_proof(self) -> bool {
         matches!(
             self,
-            Self::ApiKey | Self::ApiKeyOrClientId | Self::Principal
+            Self::ApiKey | Self::ApiKeyOrClientId | Self::Principal | Self::ServiceAccount
         )
     }
 }
@@ -76,6 +79,11 @@ pub static ROUTES: &[Route] = routes! {
     PATCH "/v3/applications" ApiKey "applications.update" applications::update;
     GET "/v3/applications/{id}" ApiKey "applications.read_by_id" applications::read_by_id;
     PATCH "/v3/applications/{id}" ApiKey "applications.update_by_id" applications::update_by_id;
+
+    GET "/v3/admin/applications/{application_id}/api-keys" ServiceAccount "api_keys.list" api_keys::list;
+    POST "/v3/admin/applications/{application_id}/api-keys" ServiceAccount "api_keys.create" api_keys::create;
+    GET "/v3/admin/applications/{application_id}/api-keys/{api_key_id}" ServiceAccount "api_keys.read" api_keys::read;
+    DELETE "/v3/admin/applications/{application_id}/api-keys/{api_key_id}" ServiceAccount "api_keys.delete" api_keys::delete;
 
     GET "/v3/applications/redirect-uris" ApiKey "redirect_uris.list" redirect_uris::list;
     POST "/v3/applications/redirect-uris" ApiKey "redirect_uris.create" redirect_uris::create;
@@ -147,6 +155,7 @@ mod tests {
     fn tenant_data_is_never_public() {
         for route in ROUTES {
             let is_tenant_data = route.path.starts_with("/v3/applications")
+                || route.path.starts_with("/v3/admin")
                 || route.path.starts_with("/v3/connectors")
                 || route.path.starts_with("/v3/grants")
                 || route.path.starts_with("/v3/providers")

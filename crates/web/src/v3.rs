@@ -1,5 +1,6 @@
 //! The v3 API: for each noun, requests read into the engine's terms and answers written in the wire's.
 
+pub(crate) mod api_keys;
 pub(crate) mod applications;
 pub(crate) mod connect_auth;
 pub(crate) mod connect_callback;

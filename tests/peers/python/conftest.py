@@ -43,6 +43,12 @@ class World:
     def last_status(self, method, path):
         return self._control("/last-status", {"method": method, "path": path})["status"]
 
+    def service_account(self, permissions):
+        return self._control("/service-account", {"permissions": permissions})
+
+    def issued(self, api_key):
+        self._control("/issued", {"api_key": api_key})
+
     def auth_config(self, **more):
         return {
             "client_id": self.facts.application_id,

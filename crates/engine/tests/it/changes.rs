@@ -3,17 +3,24 @@
 use keyway_core::application::Platform;
 use keyway_core::change::Action::{self, Created, Deleted, Reauthenticated, Revoked, Updated};
 use keyway_core::change::Entity::{
-    self, ApiKey, Application, Connector, Credential, Grant, RedirectUri, TokenFamily,
+    self, ApiKey, Application, Connector, Credential, Grant, RedirectUri, ServiceAccount,
+    TokenFamily,
 };
 use keyway_core::grant::GrantLocator;
 use keyway_core::ids::CredentialId;
 use keyway_core::provider::Provider::Google;
+use keyway_core::service_account::Permission;
+use keyway_engine::admin_keys::NewApiKey;
 use keyway_engine::applications::{ApplicationPatch, CallbackUriPatch};
 use keyway_engine::connectors::ConnectorPatch;
 use keyway_engine::credentials::CredentialPatch;
 use keyway_engine::grants::GrantPatch;
+use keyway_engine::keys::Rotation;
 use keyway_engine::redirect_uris::{NewRedirectUri, RedirectUriPatch};
-use keyway_testkit::{ALICE, BOB, DEV, Ended, STAGING, SignIn, World, object, on_both_databases};
+use keyway_engine::service_accounts::NewServiceAccount;
+use keyway_testkit::{
+    ALICE, BOB, DEV, Ended, STAGING, SignIn, TestServiceAccount, World, object, on_both_databases,
+};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::fmt::Debug;
@@ -118,6 +125,49 @@ async fn rule_10_applications_keys_and_redirect_uris_leave_entries(world: &World
     ledger
         .nothing(engine.delete_redirect_uri(caller, made.id).await)
         .await;
+}
+
+async fn rule_10_rotated_keys_and_service_accounts_leave_entries(world: &World) {
+    let (engine, app) = (&world.engine, &world.app);
+    let mut ledger = Ledger::open(world).await;
+    let rotation = Rotation {
+        overlap_secs: 60,
+        expires_at: None,
+    };
+    let rotated = engine.rotate_key(app.id, app.caller.key_id, rotation);
+    let rotated = rotated.await.unwrap();
+    ledger
+        .shows("cli", &[(ApiKey, Created), (ApiKey, Updated)])
+        .await;
+    world.pass_secs(60);
+    let again = engine.rotate_key(app.id, rotated.old.id, rotation).await;
+    ledger.nothing(again).await;
+    let nobody = NewServiceAccount {
+        name: "rotator".into(),
+        applications: vec![app.id],
+        permissions: vec![],
+    };
+    ledger
+        .nothing(engine.create_service_account(nobody).await)
+        .await;
+    let account = TestServiceAccount::create(engine, &[app.id], &Permission::ALL).await;
+    ledger.shows("cli", &[(ServiceAccount, Created)]).await;
+    let caller = account.proves(engine).await;
+    let new = NewApiKey {
+        name: "n".into(),
+        expires_in_days: None,
+    };
+    let (key, _) = engine.issue_key(&caller, app.id, new).await.unwrap();
+    let actor = caller.actor();
+    ledger.shows(&actor, &[(ApiKey, Created)]).await;
+    engine.delete_key(&caller, app.id, key.id).await.unwrap();
+    ledger.shows(&actor, &[(ApiKey, Revoked)]).await;
+    let again = engine.delete_key(&caller, app.id, key.id).await;
+    ledger.nothing(again).await;
+    engine.revoke_service_account(account.id).await.unwrap();
+    ledger.shows("cli", &[(ServiceAccount, Revoked)]).await;
+    let again = engine.revoke_service_account(account.id).await;
+    ledger.nothing(again).await;
 }
 
 async fn rule_10_an_application_edited_with_its_redirect_uris_leaves_an_entry_for_each(
@@ -301,6 +351,7 @@ async fn rule_10_ended_tokens_leave_an_entry(world: &World) {
 
 on_both_databases!(
     rule_10_applications_keys_and_redirect_uris_leave_entries,
+    rule_10_rotated_keys_and_service_accounts_leave_entries,
     rule_10_an_application_edited_with_its_redirect_uris_leaves_an_entry_for_each,
     rule_10_connectors_and_credentials_leave_entries,
     rule_10_a_first_credential_that_becomes_the_default_changes_the_connector_too,

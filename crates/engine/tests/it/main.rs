@@ -28,6 +28,7 @@ mod reauthentication;
 mod refresh;
 mod refusals;
 mod secrecy;
+mod service_accounts;
 mod shared_apps;
 mod sizes;
 mod tenants;

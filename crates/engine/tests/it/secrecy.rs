@@ -3,8 +3,10 @@
 use keyway_core::grant::GrantLocator;
 use keyway_core::page::Page;
 use keyway_core::provider::Provider::Google;
+use keyway_core::service_account::Permission;
 use keyway_engine::credentials::CredentialPatch;
 use keyway_engine::grants::GrantPatch;
+use keyway_engine::service_accounts::NewServiceAccount;
 use keyway_engine::sign_in::Start;
 use keyway_sandbox::{BodyKind, Fault, Faults, Lie};
 use keyway_testkit::{
@@ -71,6 +73,18 @@ async fn managing(world: &World, search: &mut Search) {
     let (row, secret) = engine.create_key(app.id, "second", None).await.unwrap();
     search.hide(secret.expose_secret());
     search.show(&(row, secret, engine.keys(app.id).await.unwrap()));
+    let account = NewServiceAccount {
+        name: "rotator".into(),
+        applications: vec![app.id],
+        permissions: Permission::ALL.to_vec(),
+    };
+    let account = engine.create_service_account(account).await.unwrap();
+    let pem = account.private_key.expose_secret();
+    // Its last lines are of the private half alone.
+    for line in pem.lines().rev().skip(2).take(8) {
+        search.hide(line);
+    }
+    search.show(&(&account, engine.service_accounts().await.unwrap()));
     search.show(&app.connector(Google, DEV).await);
     let new = app.new_credential("staging", STAGING);
     search.show(&new);

@@ -1,6 +1,8 @@
 //! The program from outside: real processes, real signals, both databases.
 
 #[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod copies;

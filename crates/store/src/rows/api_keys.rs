@@ -10,16 +10,29 @@ use keyway_core::ids::{ApiKeyId, ApplicationId};
 use keyway_core::sealed::Digest;
 use keyway_core::time::UnixMillis;
 
+macro_rules! columns {
+    () => {
+        "k.id, k.application_id, k.name, k.digest, k.hint, k.created_at, \
+         coalesce(k.updated_at, k.created_at), k.expires_at, k.revoked_at"
+    };
+}
+
 statements! { "api_keys";
     INSERT = "INSERT INTO api_keys
-        (id, application_id, name, digest, hint, created_at, expires_at, revoked_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    BY_DIGEST = "SELECT k.id, k.application_id, k.name, k.digest, k.hint, k.created_at, k.expires_at,
-        k.revoked_at, a.blocked
-        FROM api_keys k JOIN applications a ON a.id = k.application_id WHERE k.digest = $1";
-    LIST = "SELECT id, application_id, name, digest, hint, created_at, expires_at, revoked_at
-        FROM api_keys WHERE application_id = $1 ORDER BY created_at, id";
-    REVOKE = "UPDATE api_keys SET revoked_at = $3
+        (id, application_id, name, digest, hint, created_at, updated_at, expires_at, revoked_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    BY_DIGEST = concat!("SELECT ", columns!(), ", a.blocked
+        FROM api_keys k JOIN applications a ON a.id = k.application_id WHERE k.digest = $1");
+    BY_ID = concat!("SELECT ", columns!(), " FROM api_keys k
+        WHERE k.application_id = $1 AND k.id = $2");
+    LIST = concat!("SELECT ", columns!(), " FROM api_keys k
+        WHERE k.application_id = $1 ORDER BY k.created_at, k.id");
+    LIVE = "SELECT count(*) FROM api_keys WHERE application_id = $1 AND revoked_at IS NULL
+        AND (expires_at IS NULL OR expires_at > $2)";
+    EXPIRE = "UPDATE api_keys SET expires_at = $3, updated_at = $4
+        WHERE application_id = $1 AND id = $2 AND revoked_at IS NULL
+        AND (expires_at IS NULL OR expires_at > $3)";
+    REVOKE = "UPDATE api_keys SET revoked_at = $3, updated_at = $3
         WHERE application_id = $1 AND id = $2 AND revoked_at IS NULL";
 }
 
@@ -31,6 +44,7 @@ fn api_key(row: &mut Row) -> Result<ApiKey, StoreError> {
         digest: row.digest("digest")?,
         hint: row.text("hint")?,
         created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
         expires_at: row.opt_time("expires_at")?,
         revoked_at: row.opt_time("revoked_at")?,
     })
@@ -50,6 +64,7 @@ impl Session<'_> {
             new.digest,
             new.hint,
             new.created_at,
+            new.updated_at,
             new.expires_at,
             new.revoked_at,
         ];
@@ -77,6 +92,46 @@ impl Session<'_> {
         application_id: ApplicationId,
     ) -> Result<Vec<ApiKey>, StoreError> {
         self.many(&LIST, args![application_id], api_key).await
+    }
+
+    /// One key of the application, revoked or not.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn api_key(
+        &mut self,
+        application_id: ApplicationId,
+        id: ApiKeyId,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        self.one(&BY_ID, args![application_id, id], api_key).await
+    }
+
+    /// How many of the application's keys open something at `now`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn live_api_keys(
+        &mut self,
+        application_id: ApplicationId,
+        now: UnixMillis,
+    ) -> Result<i64, StoreError> {
+        self.number(&LIVE, args![application_id, now]).await
+    }
+
+    /// Lets a key end at `expires_at`. `false` if there is none such, it is revoked, or it ends as early
+    /// already.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn expire_api_key(
+        &mut self,
+        application_id: ApplicationId,
+        id: ApiKeyId,
+        expires_at: UnixMillis,
+        at: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        let values = args![application_id, id, expires_at, at];
+        self.wrote(&EXPIRE, values).await
     }
 
     /// Revokes a key. `false` if there is none such, or it is revoked already.

@@ -21,6 +21,9 @@ statements! { "sweeps";
     REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE (application_id, id) IN
         (SELECT application_id, id FROM refresh_tokens WHERE used_at < $1
         ORDER BY used_at LIMIT $2)";
+    NONCES = "DELETE FROM service_account_nonces WHERE (service_account_id, nonce) IN
+        (SELECT service_account_id, nonce FROM service_account_nonces WHERE expires_at <= $1
+        ORDER BY expires_at LIMIT $2)";
     GRANTS_OF_CREDENTIALS = "SELECT g.application_id, g.id FROM credentials c JOIN grants g
         ON g.application_id = c.application_id AND g.credential_id = c.id
         WHERE c.deleted_at < $1 LIMIT $2";
@@ -108,6 +111,14 @@ impl Session<'_> {
         limit: i64,
     ) -> Result<u64, StoreError> {
         self.execute(&ACCESS_TOKENS, args![now, limit]).await
+    }
+
+    /// Removes at most `limit` nonces of signed requests whose timestamps have long stopped counting.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_nonces(&mut self, now: UnixMillis, limit: i64) -> Result<u64, StoreError> {
+        self.execute(&NONCES, args![now, limit]).await
     }
 
     /// Removes what was deleted before `before`: grants of deleted credentials and connectors, then

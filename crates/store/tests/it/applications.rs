@@ -66,6 +66,7 @@ async fn an_api_key_is_found_by_its_digest_and_revoked_once(db: &Db) {
     )));
     let mut revoked = api_key(1, 1);
     revoked.revoked_at = Some(at(7));
+    revoked.updated_at = at(7);
     assert_eq!(
         get!(db, |s| s.api_keys(tenant(1))),
         [revoked, api_key(1, 2)]

@@ -78,6 +78,7 @@ pub(crate) fn api_key(t: u128, n: u128) -> ApiKey {
         digest: digest(1, t, n),
         hint: "kw_…abcd".into(),
         created_at: at(n),
+        updated_at: at(n + 1),
         expires_at: n.is_multiple_of(2).then(|| at(n + 100)),
         revoked_at: None,
     }

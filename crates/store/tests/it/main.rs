@@ -21,6 +21,7 @@ mod outages;
 mod portable;
 mod sealed;
 mod server;
+mod service_accounts;
 mod sign_ins;
 mod statements;
 mod sweeps;

@@ -91,6 +91,8 @@ async fn rule_08_no_read_shows_another_applications_rows(db: &Db) {
     let app = tenant(OTHER);
     let (connector_id, credential_id) = (google(OWNER).id, credential(OWNER, 1).id);
     assert_eq!(get!(db, |s| s.api_keys(app)), []);
+    assert_eq!(get!(db, |s| s.api_key(app, api_key(OWNER, 1).id)), None);
+    assert_eq!(get!(db, |s| s.live_api_keys(app, at(0))), 0);
     assert_eq!(
         get!(db, |s| s.redirect_uri(app, redirect_uri(OWNER, 1).id)),
         None
@@ -222,6 +224,13 @@ async fn rule_08_no_write_touches_another_applications_rows(db: &Db) {
         app,
         api_key(OWNER, 1).id,
         at(1)
+    )));
+    let end = at(1);
+    assert!(!put!(db, |s| s.expire_api_key(
+        app,
+        api_key(OWNER, 1).id,
+        end,
+        end
     )));
     let mut uri = redirect_uri(OWNER, 1);
     uri.application_id = app;

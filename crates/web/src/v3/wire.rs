@@ -1,5 +1,6 @@
 //! What bodies and queries mean, and what answers look like, member by member.
 
+pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod connector;
 pub(crate) mod credential;

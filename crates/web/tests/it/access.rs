@@ -2,8 +2,12 @@
 
 use crate::client::{Answered, Asked, Client, ask, get};
 use http::StatusCode;
+use keyway_core::ids::ApplicationId;
 use keyway_core::provider::Provider;
-use keyway_testkit::{ALICE, DEV, SignIn, TestApplication, World, on_both_databases};
+use keyway_core::service_account::Permission;
+use keyway_testkit::{
+    ALICE, DEV, SignIn, TestApplication, TestServiceAccount, World, on_both_databases,
+};
 use keyway_web::{Access, ROUTES, Route};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -20,6 +24,8 @@ struct Owned {
     credential_id: String,
     grant_id: String,
     access_token: String,
+    api_key_id: String,
+    service_account: TestServiceAccount,
 }
 
 impl Owned {
@@ -35,6 +41,8 @@ impl Owned {
             credential_id: credential.id.to_string(),
             grant_id: answer.grant_id.to_string(),
             access_token: answer.access_token.expose_secret().to_owned(),
+            api_key_id: app.caller.key_id.to_string(),
+            service_account: service_account(world, app.id).await,
         }
     }
 
@@ -51,6 +59,8 @@ impl Owned {
             .replace("{grant_id}", &self.grant_id)
             .replace("{grant}", &self.grant_id)
             .replace("{*path}", "x")
+            .replace("{application_id}", &app.id.to_string())
+            .replace("{api_key_id}", &self.api_key_id)
             .replace("{id}", &id);
         assert!(!path.contains('{'), "{path}: how is this filled in?");
         match route.name {
@@ -58,6 +68,11 @@ impl Owned {
             _ => path,
         }
     }
+}
+
+/// One that may do everything to that application.
+async fn service_account(world: &World, id: ApplicationId) -> TestServiceAccount {
+    TestServiceAccount::create(&world.engine, &[id], &Permission::ALL).await
 }
 
 /// A body that would change something wherever it is taken.
@@ -74,7 +89,8 @@ fn request(owned: &Owned, app: &TestApplication, route: &Route) -> Asked {
 }
 
 /// All that the application's own key reads.
-async fn readable(client: &Client, app: &TestApplication, owned: &Owned) -> Vec<Value> {
+async fn readable(world: &World, client: &Client, owned: &Owned) -> Vec<Value> {
+    let (app, now) = (&world.app, world.engine.now());
     let mut seen = Vec::new();
     for route in ROUTES {
         let is_object = route.method == http::Method::GET && route.access.asks_for_proof();
@@ -82,7 +98,11 @@ async fn readable(client: &Client, app: &TestApplication, owned: &Owned) -> Vec<
         let is_stored = !route.path.contains("/proxy/") && !route.path.ends_with("/token");
         if is_object && is_stored && !route.path.ends_with("/me") {
             let path = owned.path(app, route);
-            let answer = client.send(get(path).bearer(app.api_key())).await;
+            let asked = match route.access {
+                Access::ServiceAccount => get(path).signed(&owned.service_account, now),
+                _ => get(path).bearer(app.api_key()),
+            };
+            let answer = client.send(asked).await;
             assert_eq!(
                 answer.status,
                 StatusCode::OK,
@@ -109,14 +129,20 @@ fn assert_unauthorized(route: &Route, what: &str, answer: &Answered) {
         "token.unauthorized_access",
         "{name}, {what}"
     );
+    let expected = match route.access {
+        Access::ServiceAccount => {
+            "X-Nylas-Kid must be sent once: the private_key_id of a service account"
+        }
+        _ => "Bearer token invalid",
+    };
     let message = &answer.json()["error"]["message"];
-    assert_eq!(message, "Bearer token invalid", "{name}, {what}");
+    assert_eq!(message, expected, "{name}, {what}");
 }
 
 async fn rule_08_no_route_serves_a_caller_without_a_good_key(world: &World) {
     let client = Client::of(world);
     let owned = Owned::prepare(world, &client).await;
-    let before = readable(&client, &world.app, &owned).await;
+    let before = readable(world, &client, &owned).await;
     let seq = world.latest_seq().await;
     let key = world.app.api_key();
     let wrong_end = format!("{}x", &key[..key.len() - 1]);
@@ -152,14 +178,15 @@ async fn rule_08_no_route_serves_a_caller_without_a_good_key(world: &World) {
         }
     }
     assert_eq!(world.latest_seq().await, seq);
-    assert_eq!(readable(&client, &world.app, &owned).await, before);
+    assert_eq!(readable(world, &client, &owned).await, before);
 }
 
 async fn rule_08_no_route_tells_or_changes_anything_of_another_application(world: &World) {
     let client = Client::of(world);
     let owned = Owned::prepare(world, &client).await;
     let stranger = world.application("stranger").await;
-    let before = readable(&client, &world.app, &owned).await;
+    let strange_account = service_account(world, stranger.id).await;
+    let before = readable(world, &client, &owned).await;
     let seq = world.latest_seq().await;
     let told = [
         world.app.id.to_string(),
@@ -169,7 +196,11 @@ async fn rule_08_no_route_tells_or_changes_anything_of_another_application(world
         "acme".to_owned(),
     ];
     for route in ROUTES.iter().filter(|route| route.access.asks_for_proof()) {
-        let asked = request(&owned, &world.app, route).bearer(stranger.api_key());
+        let asked = request(&owned, &world.app, route);
+        let asked = match route.access {
+            Access::ServiceAccount => asked.signed(&strange_account, world.engine.now()),
+            _ => asked.bearer(stranger.api_key()),
+        };
         let answer = client.send(asked).await;
         let names_an_object = route.path.contains("id}") || route.path.contains("{grant}");
         if names_an_object {
@@ -199,7 +230,7 @@ async fn rule_08_no_route_tells_or_changes_anything_of_another_application(world
             .iter()
             .all(|change| change.application_id == stranger.id)
     );
-    assert_eq!(readable(&client, &world.app, &owned).await, before);
+    assert_eq!(readable(world, &client, &owned).await, before);
 }
 
 async fn rule_08_an_access_token_opens_no_route_that_asks_for_a_key(world: &World) {
@@ -209,7 +240,7 @@ async fn rule_08_an_access_token_opens_no_route_that_asks_for_a_key(world: &Worl
     for route in ROUTES {
         let asked = request(&owned, &world.app, route).bearer(&owned.access_token);
         match route.access {
-            Access::ApiKey | Access::ApiKeyOrClientId => {
+            Access::ApiKey | Access::ApiKeyOrClientId | Access::ServiceAccount => {
                 assert_unauthorized(route, "an access token", &client.send(asked).await);
             }
             _ => {}

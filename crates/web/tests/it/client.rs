@@ -5,7 +5,9 @@ use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use keyway_testkit::World;
+use keyway_core::service_account::{RequestProof, SignedRequest};
+use keyway_core::time::UnixMillis;
+use keyway_testkit::{TestServiceAccount, World};
 use keyway_web::{WebOptions, router};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -53,6 +55,36 @@ impl Asked {
 
     pub(crate) fn bearer(self, value: &str) -> Self {
         self.header(AUTHORIZATION.as_str(), &format!("Bearer {value}"))
+    }
+
+    /// Signed by a service account, as of `now`, over what is asked so far.
+    pub(crate) fn signed(self, account: &TestServiceAccount, now: UnixMillis) -> Self {
+        let proof = account.proof(self.covered(), now);
+        self.proved(&proof)
+    }
+
+    /// What a signature covers.
+    pub(crate) fn covered(&self) -> SignedRequest<'_> {
+        SignedRequest {
+            method: self.method.as_str(),
+            path: self.path.split('?').next().unwrap(),
+            body: self.body.as_ref().map_or("", |(_, body)| body.as_str()),
+        }
+    }
+
+    /// With the headers of a proof.
+    pub(crate) fn proved(self, proof: &RequestProof) -> Self {
+        let kid = proof.account_id.map(|id| id.to_string());
+        self.header("x-nylas-kid", kid.as_deref().unwrap_or("unknown"))
+            .header("x-nylas-timestamp", &proof.timestamp.to_string())
+            .header("x-nylas-nonce", &proof.nonce)
+            .header("x-nylas-signature", &proof.signature)
+    }
+
+    /// A JSON body as it is written.
+    pub(crate) fn text(mut self, body: &str) -> Self {
+        self.body = Some(("application/json", body.to_owned()));
+        self
     }
 
     pub(crate) fn json(mut self, body: &Value) -> Self {

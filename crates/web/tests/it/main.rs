@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod api_keys;
 mod client;
 mod detection;
 mod origins;

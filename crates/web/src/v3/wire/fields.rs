@@ -78,6 +78,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>, Failure> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| self.wrong(name, "must be a number")),
+        }
+    }
+
     /// A whole number from 0 on.
     pub(crate) fn whole(&self, name: &str) -> Result<Option<i64>, Failure> {
         match self.value(name) {
