@@ -105,7 +105,7 @@ const HOSTED_AUTHENTICATION: [&str; 9] = [
 ];
 const IDP_SETTINGS: [&str; 2] = ["origins", "issuers"];
 
-/// One nested object of the profile, with its texts checked.
+/// One nested object of the profile, with its texts checked. What is null is left out: it counts as absent.
 fn nested(fields: &Fields<'_>, name: &str, texts: &[&str]) -> Result<Value, Failure> {
     let Some(members) = fields.object(name)? else {
         return Ok(Value::Null);
@@ -116,7 +116,10 @@ fn nested(fields: &Fields<'_>, name: &str, texts: &[&str]) -> Result<Value, Fail
         inner.text(text)?;
     }
     inner.whole("spacing")?;
-    Ok(Value::Object(members.clone()))
+    let said = members.iter().filter(|(_, value)| !value.is_null());
+    Ok(said
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect())
 }
 
 /// Members to replace; null removes one.
@@ -248,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_patch_replaces_given_members_and_null_removes_one() {
-        let body = json!({"branding": {"name": "B"}, "domain": null, "region": "eu",
+        let body = json!({"branding": {"name": "B", "icon_url": null}, "domain": null, "region": "eu",
             "additional_settings": {"rotate_refresh_token": true},
             "callback_uris": [{"id": "00000000-0000-0000-0000-000000000009", "url": "https://a.b"}]});
         let patch = patch(body.as_object().unwrap()).unwrap();
