@@ -57,12 +57,14 @@ if (only) {
   await runNodeTests(readdirSync(HERE).filter((name) => name.endsWith('.test.mjs') && name.includes(only)));
   if ('python'.includes(only)) runPytest(path.join(HERE, 'python'));
   if ('contract'.includes(only)) runPytest(path.join(HERE, '../contract'));
+  if ('schema'.includes(only)) runPytest(path.join(HERE, '../schema'));
 } else {
   rmSync(WORLDS, { recursive: true, force: true });
   rmSync(RECORDED, { recursive: true, force: true });
   await runNodeTests(files);
   runPytest(path.join(HERE, 'python'));
   runPytest(path.join(HERE, '../contract'));
+  runPytest(path.join(HERE, '../schema'));
   await runNodeTests([LAST]);
 }
 if (total.skipped > 0) console.log(`${total.skipped} skipped`);

@@ -21,6 +21,11 @@ const actions = {
   },
   /** {stage, login} -> {refresh_token} */
   '/mint': async ({ stage, login }) => ({ refresh_token: await world.mint({ stage, login }) }),
+  /** {name} -> an application of its own */
+  '/app': async ({ name }) => {
+    const { applicationId, apiKey, redirectUri } = await world.createApp({ name });
+    return { application_id: applicationId, api_key: apiKey, redirect_uri: redirectUri };
+  },
   /** {method, path} -> the status of the newest answer */
   '/last-status': async ({ method, path }) => ({ status: world.lastAnswer(method, path).status }),
 };
@@ -38,6 +43,7 @@ await once(control, 'listening');
 const { clients } = world.provider;
 process.stdout.write(`${JSON.stringify({
   base_url: world.baseUrl,
+  server_url: world.serverUrl,
   control_url: `http://127.0.0.1:${control.address().port}`,
   api_key: app.apiKey,
   application_id: app.applicationId,
