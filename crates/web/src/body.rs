@@ -1,6 +1,7 @@
 //! Request bodies: bounded, of a known content type, and read into plain values.
 
 use crate::app::App;
+use crate::context::Context;
 use crate::errors::Failure;
 use crate::query::Query;
 use axum::extract::{FromRequest, Request};
@@ -54,9 +55,13 @@ impl Params {
 }
 
 async fn read(request: Request, limit_bytes: usize) -> Result<Bytes, Failure> {
+    let context = request.extensions().get::<Context>().cloned();
     let body = Limited::new(request.into_body(), limit_bytes);
     match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => {
+            context.inspect(Context::read_the_body);
+            Ok(collected.to_bytes())
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::with_status(
             413,
             ErrorKind::InvalidPayload,
