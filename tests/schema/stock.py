@@ -6,6 +6,8 @@ given the id of something that is there. What a request deleted is put back.
 
 from random import Random
 
+from schemathesis.core.parameters import ParameterLocation as At
+
 # Of four generated requests three are aimed.
 AIMED = 0.75
 
@@ -49,9 +51,6 @@ class Stock:
 
     def aim(self, case):
         """Replaces generated names by those of things there are, unless they are wrong on purpose."""
-        from schemathesis.core.parameters import ParameterLocation as At
-
-        choice = Random(f"{case.path_parameters}{case.query}{case.body}")
         for at, values, targets in (
             (At.PATH, case.path_parameters, self._in_path(case)),
             (At.QUERY, case.query, self._in_query(case)),
@@ -59,6 +58,8 @@ class Stock:
         ):
             if not isinstance(values, dict) or (case.meta and case.meta.is_negative_at(at)):
                 continue
+            # The request decides whether it is aimed, so that the same one always is.
+            choice = Random(str(values))
             for name, target in targets.items():
                 if isinstance(values.get(name), str) and choice.random() < AIMED:
                     values[name] = target(choice)
@@ -110,8 +111,9 @@ class Stock:
         if "google" not in there:
             client = self._world.facts.clients["development"]
             self._call("POST", "/v3/connectors", {"provider": "google", "scope": ["openid"], "settings": client})
-        for provider in {"virtual-calendar", "imap"} - there:
-            self._call("POST", "/v3/connectors", {"provider": provider})
+        for provider in ("virtual-calendar", "imap"):
+            if provider not in there:
+                self._call("POST", "/v3/connectors", {"provider": provider})
         self.credential_id = self._credential()
         self._grants()
         self.uri_id = self._uri()
