@@ -58,10 +58,12 @@ class Stock:
         ):
             if not isinstance(values, dict) or (case.meta and case.meta.is_negative_at(at)):
                 continue
-            # The request decides whether it is aimed, so that the same one always is.
+            # The request decides whether it is aimed, so that the same one always is. Examples always are.
             choice = Random(str(values))
+            if choice.random() > AIMED and not (case.meta and case.meta.phase.name.value == "examples"):
+                continue
             for name, target in targets.items():
-                if isinstance(values.get(name), str) and choice.random() < AIMED:
+                if isinstance(values.get(name), str):
                     values[name] = target(choice)
 
     def _in_path(self, case):
