@@ -15,7 +15,7 @@ from description import Description
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PUBLISHED = REPOSITORY.parent / "shared" / "contract" / "v3-auth-openapi.yaml"
-OURS = REPOSITORY / "crates" / "web" / "openapi.yaml"
+OURS = REPOSITORY / "docs" / "openapi.yaml"
 RECORDED = (REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")) / "recorded"
 
 # Parts of the published description that are not built yet. This list may only shrink.
@@ -55,7 +55,7 @@ PUBLISHED_ANSWERS = {key: bodies for key, bodies in recorded_answers(PUBLISHED_D
 OUR_ANSWERS = recorded_answers(OUR_DESCRIPTION)
 needs_published = pytest.mark.skipif(
     PUBLISHED_DESCRIPTION is None, reason="the published API description is not beside this checkout")
-needs_ours = pytest.mark.skipif(OUR_DESCRIPTION is None, reason="there is no crates/web/openapi.yaml")
+needs_ours = pytest.mark.skipif(OUR_DESCRIPTION is None, reason="there is no docs/openapi.yaml")
 
 
 @needs_published

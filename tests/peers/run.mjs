@@ -39,7 +39,9 @@ function runPytest(folder) {
   mkdirSync(path.dirname(report), { recursive: true });
   const args = ['-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', `--junitxml=${report}`, folder];
   const { status } = spawnSync(PYTHON, args, {
-    cwd: HERE, stdio: 'inherit', env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+    cwd: HERE, stdio: 'inherit',
+    // Made-up requests come in the same order every time.
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', PYTHONHASHSEED: '0' },
   });
   const summary = status <= 1 ? readFileSync(report, 'utf8') : '';
   const count = (name) => Number(summary.match(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`))?.[1] ?? 0);
@@ -57,12 +59,14 @@ if (only) {
   await runNodeTests(readdirSync(HERE).filter((name) => name.endsWith('.test.mjs') && name.includes(only)));
   if ('python'.includes(only)) runPytest(path.join(HERE, 'python'));
   if ('contract'.includes(only)) runPytest(path.join(HERE, '../contract'));
+  if ('schema'.includes(only)) runPytest(path.join(HERE, '../schema'));
 } else {
   rmSync(WORLDS, { recursive: true, force: true });
   rmSync(RECORDED, { recursive: true, force: true });
   await runNodeTests(files);
   runPytest(path.join(HERE, 'python'));
   runPytest(path.join(HERE, '../contract'));
+  runPytest(path.join(HERE, '../schema'));
   await runNodeTests([LAST]);
 }
 if (total.skipped > 0) console.log(`${total.skipped} skipped`);

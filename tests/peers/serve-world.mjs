@@ -33,6 +33,11 @@ const actions = {
     world.secrets.add('keyway_token', key);
     return {};
   },
+  /** {name} -> an application of its own */
+  '/app': async ({ name }) => {
+    const { applicationId, apiKey, redirectUri } = await world.createApp({ name });
+    return { application_id: applicationId, api_key: apiKey, redirect_uri: redirectUri };
+  },
   /** {method, path} -> the status of the newest answer */
   '/last-status': async ({ method, path }) => ({ status: world.lastAnswer(method, path).status }),
 };
@@ -50,6 +55,7 @@ await once(control, 'listening');
 const { clients } = world.provider;
 process.stdout.write(`${JSON.stringify({
   base_url: world.baseUrl,
+  server_url: world.serverUrl,
   control_url: `http://127.0.0.1:${control.address().port}`,
   api_key: app.apiKey,
   application_id: app.applicationId,

@@ -1,6 +1,7 @@
 //! Request bodies: bounded, of a known content type, and read into plain values.
 
 use crate::app::App;
+use crate::context::Context;
 use crate::errors::Failure;
 use crate::query::Query;
 use axum::body::Body;
@@ -55,14 +56,24 @@ impl Params {
 }
 
 async fn read(request: Request, limit_bytes: usize) -> Result<Bytes, Failure> {
-    whole(request.into_body(), limit_bytes).await
+    let context = request.extensions().get::<Context>().cloned();
+    whole(request.into_body(), context.as_ref(), limit_bytes).await
 }
 
-/// A body to its end, if that comes within `limit_bytes`.
-pub(crate) async fn whole(body: Body, limit_bytes: usize) -> Result<Bytes, Failure> {
+/// A body to its end, if that comes within `limit_bytes`; the request's context is told.
+pub(crate) async fn whole(
+    body: Body,
+    context: Option<&Context>,
+    limit_bytes: usize,
+) -> Result<Bytes, Failure> {
     let body = Limited::new(body, limit_bytes);
     match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => {
+            if let Some(context) = context {
+                context.read_the_body();
+            }
+            Ok(collected.to_bytes())
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::with_status(
             413,
             ErrorKind::InvalidPayload,

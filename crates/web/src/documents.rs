@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
-/// The API description, hand-written.
-pub(crate) const OPENAPI: &str = include_str!("../openapi.yaml");
+/// The API description, hand-written: `docs/openapi.yaml`.
+pub(crate) const OPENAPI: &str = include_str!("../../../docs/openapi.yaml");
 const HOSTED_CSS: &str = include_str!("hosted/hosted.css");
 /// Public documents may be kept this long, in seconds.
 const KEEP: &str = "public, max-age=300";
@@ -86,6 +86,25 @@ mod tests {
             }
         }
         found
+    }
+
+    /// The items of a list that stands under `key` and is indented by `columns`.
+    fn listed(key: &str, columns: usize) -> BTreeSet<&'static str> {
+        let marker = format!("{}- ", " ".repeat(columns));
+        let rest = OPENAPI.split_once(key).unwrap().1;
+        let lines = rest
+            .lines()
+            .skip(1)
+            .skip_while(|line| !line.starts_with(&marker));
+        lines.map_while(|line| line.strip_prefix(&marker)).collect()
+    }
+
+    #[test]
+    fn the_api_description_knows_every_error_and_no_other() {
+        let api: BTreeSet<_> = KINDS.iter().map(|kind| wire(*kind).1).collect();
+        assert_eq!(listed("\n    ErrorType:", 8), api);
+        let oauth: BTreeSet<_> = OAUTH_ERRORS.iter().map(|(word, _)| *word).collect();
+        assert_eq!(listed("\n    OAuthError:", 12), oauth);
     }
 
     #[test]

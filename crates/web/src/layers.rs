@@ -9,15 +9,15 @@ use crate::app::App;
 use crate::context::Context;
 use crate::envelope::JSON;
 use crate::errors::{Failure, Shape};
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use keyway_core::ids::RequestId;
 use keyway_engine::error::ErrorKind;
 use std::future::{Future, poll_fn};
@@ -86,8 +86,16 @@ async fn answered(inner: impl Future<Output = Response>, deadline: Duration) -> 
 pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let seen = Seen::of(&request, app.engine.request_id());
     request.extensions_mut().insert(seen.context.clone());
+    let has_body = !request.body().is_end_stream() && request.version() < Version::HTTP_2;
     let response = answered(next.run(request), app.options.deadline).await;
-    finished(response, &seen, app.options.base())
+    let mut response = finished(response, &seen, app.options.base());
+    if has_body && !seen.context.has_read_the_body() {
+        // HTTP/1.1 has no other way past a body nobody read than to end the connection. Unless the answer
+        // says so, a client that keeps connections sends its next request into one that is closed.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// An answer as it leaves: failures written out, headers complete.

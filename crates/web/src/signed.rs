@@ -43,7 +43,7 @@ async fn authenticate(app: &App, request: Request) -> Result<Request, Failure> {
     let headers = signing_headers(&parts.headers);
     let proof = RequestProof::read(&headers, app.engine.now()).map_err(unproved)?;
     let bytes = match covers_body(parts.method.as_str()) {
-        true => body::whole(body, app.options.body_limit_bytes).await?,
+        true => body::whole(body, parts.extensions.get(), app.options.body_limit_bytes).await?,
         false => Bytes::new(),
     };
     let text = std::str::from_utf8(&bytes)

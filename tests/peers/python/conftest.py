@@ -1,118 +1,18 @@
-"""A Keyway world for the Python tests, on every database there is.
+"""One Keyway world for each module of Python tests, on every database there is."""
 
-The world itself (strict provider, server, recorder) is the Node harness's; see serve-world.mjs.
-"""
-
-import json
 import os
-import subprocess
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import requests
-from nylas import Client
 
-PEERS = Path(__file__).resolve().parent.parent
-SCOPES = [
-    "openid",
-    "https://www.googleapis.com/auth/userinfo.email",
-    "https://www.googleapis.com/auth/userinfo.profile",
-    "https://www.googleapis.com/auth/gmail.readonly",
-]
+from worlds import started
+
 DATABASES = ["sqlite"] + (["postgres"] if os.environ.get("KEYWAY_TEST_POSTGRES") else [])
-
-
-class World:
-    """What a test needs of the running world."""
-
-    def __init__(self, facts):
-        self.facts = SimpleNamespace(**facts)
-        self.nylas = Client(api_key=facts["api_key"], api_uri=facts["base_url"], timeout=30)
-        self.credentials = {}
-
-    def client_with_key(self, api_key):
-        return Client(api_key=api_key, api_uri=self.facts.base_url, timeout=30)
-
-    def sign_in(self, url, login, deny=False):
-        return self._control("/sign-in", {"url": url, "login": login, "deny": deny})
-
-    def mint(self, stage, login):
-        return self._control("/mint", {"stage": stage, "login": login})["refresh_token"]
-
-    def last_status(self, method, path):
-        return self._control("/last-status", {"method": method, "path": path})["status"]
-
-    def service_account(self, permissions):
-        return self._control("/service-account", {"permissions": permissions})
-
-    def issued(self, api_key):
-        self._control("/issued", {"api_key": api_key})
-
-    def auth_config(self, **more):
-        return {
-            "client_id": self.facts.application_id,
-            "redirect_uri": self.facts.redirect_uri,
-            "provider": "google",
-            "access_type": "offline",
-            **more,
-        }
-
-    def exchange(self, code, **more):
-        return self.nylas.auth.exchange_code_for_token({
-            "client_id": self.facts.application_id,
-            "redirect_uri": self.facts.redirect_uri,
-            "code": code,
-            **more,
-        })
-
-    def hosted(self, login, **config):
-        """A whole hosted sign-in, exchange included."""
-        url = self.nylas.auth.url_for_oauth2(self.auth_config(**config))
-        return self.exchange(self.sign_in(url, login)["code"])
-
-    def bring_your_own(self, login, stage, **settings):
-        body = {"provider": "google", "settings": {"refresh_token": self.mint(stage, login), **settings}}
-        return self.nylas.auth.custom_authentication(body).data
-
-    def connect_google(self):
-        """The connector with the development application, and the other two as credentials."""
-        self.nylas.connectors.create({
-            "provider": "google",
-            "name": "Google",
-            "settings": self.facts.clients["development"],
-            "scope": SCOPES,
-        })
-        for stage in ("staging", "production"):
-            created = self.nylas.connectors.credentials.create("google", {
-                "name": stage,
-                "credential_type": "connector",
-                "credential_data": self.facts.clients[stage],
-            })
-            self.credentials[stage] = created.data.id
-        # The SDK's connector lacks active_credential_id: the primary credential is the one not made here.
-        listed = self.nylas.connectors.credentials.list("google").data
-        known = set(self.credentials.values())
-        self.credentials["development"] = next(c.id for c in listed if c.id not in known)
-
-    def _control(self, action, body):
-        answer = requests.post(self.facts.control_url + action, json=body, timeout=60)
-        assert answer.ok, answer.text
-        return answer.json()
 
 
 @pytest.fixture(scope="module", params=DATABASES)
 def world(request):
-    """One world per test module and database, ended by closing its standard input."""
+    """A world with a Google connector of three credentials."""
     name = request.module.__name__.removeprefix("test_").replace("_", "-")
-    process = subprocess.Popen(
-        ["node", "serve-world.mjs", f"python-{name}", request.param],
-        cwd=PEERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )
-    line = process.stdout.readline()
-    assert line, "the world did not start, see above"
-    world = World(json.loads(line))
-    world.connect_google()
-    yield world
-    process.stdin.close()
-    assert process.wait(timeout=30) == 0
+    with started(f"python-{name}", request.param) as world:
+        world.connect_google()
+        yield world

@@ -5,8 +5,9 @@ use super::limiter::Limiter;
 use super::metrics::Metrics;
 use super::proxy::{self, Proxy};
 use axum::Router;
-use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use axum::body::{Body, HttpBody as _};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use keyway_engine::{Engine, Principal};
 use keyway_web::proxy::ANSWER_HEADER;
@@ -14,6 +15,13 @@ use keyway_web::{PeerAddr, bearer_of, hot};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tower::Service as _;
+
+/// Tells the client that the connection ends: HTTP/1.1 has no other way past a body that nobody will read.
+/// (`keyway_web` says it of its own answers.)
+fn end_connection<B>(answer: &mut Response<B>) {
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(CONNECTION, close);
+}
 
 /// What every connection of every thread uses.
 pub(super) struct Lane {
@@ -59,6 +67,7 @@ impl Lane {
         request: Request<Incoming>,
     ) -> Response<ServedBody> {
         let is_call = proxy::is_call(request.uri());
+        let has_body = !request.body().is_end_stream() && request.version() < Version::HTTP_2;
         let known = match is_call || self.limiter.is_some() {
             true => bearer_of(request.headers()).and_then(|text| self.engine.known_principal(text)),
             false => None,
@@ -73,9 +82,23 @@ impl Lane {
                     let ours = HeaderValue::from_static("keyway");
                     refusal.headers_mut().insert(ANSWER_HEADER, ours);
                 }
+                if has_body {
+                    end_connection(&mut refusal);
+                }
                 refusal.map(ServedBody::from)
             }
-            None if is_call => self.proxy.answer(request, known).await,
+            None if is_call => {
+                let mut answer = self.proxy.answer(request, known).await;
+                if has_body
+                    && answer
+                        .headers()
+                        .get(ANSWER_HEADER)
+                        .is_some_and(|whose| whose == "keyway")
+                {
+                    end_connection(&mut answer);
+                }
+                answer
+            }
             None => match self.remembered(&request) {
                 Some(answer) => answer.map(ServedBody::from),
                 None => Box::pin(self.own(peer, request))

@@ -143,6 +143,21 @@ fn an_application_over_its_limit_is_told_to_wait_and_another_is_not() {
 }
 
 #[test]
+fn a_refusal_that_does_not_wait_for_the_body_says_that_the_connection_ends() {
+    let site = Site::on(Backend::Sqlite).unwrap();
+    let server = site.serve(&[]);
+    for path in ["/v3/connectors", "/v3/grants/me/proxy/x"] {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: keyway\r\nContent-Length: 1000\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+#[test]
 fn rule_07_a_server_s_log_holds_no_api_key() {
     let site = Site::on(Backend::Sqlite).unwrap();
     let mut command = site.command(&["app", "create", "--name", "A"]);

@@ -2,7 +2,7 @@
 
 use super::wire;
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use keyway_core::ids::RequestId;
 use keyway_core::oauth::ProviderError;
@@ -286,6 +286,11 @@ impl IntoResponse for Failure {
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(secs));
         }
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 15.5.2: never without a challenge.
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -330,6 +335,14 @@ mod tests {
             assert_eq!(failure.word(Shape::OAuth), word);
             assert_eq!(body(&failure, Shape::OAuth)["error_code"], status);
         }
+    }
+
+    #[test]
+    fn a_401_says_how_to_prove_oneself_and_nothing_else_does() {
+        let refused = Failure::unauthorized().into_response();
+        assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer");
+        let missing = Failure::no_grant().into_response();
+        assert!(!missing.headers().contains_key(WWW_AUTHENTICATE));
     }
 
     #[test]

@@ -12,7 +12,33 @@ on_both_databases!(
     an_overloaded_provider_is_504_with_the_provider_s_own_retry_after,
     a_list_of_providers_of_which_none_can_be_used_offers_all_that_can,
     a_parameter_given_twice_is_an_invalid_request,
+    an_answer_to_a_request_whose_body_nobody_read_ends_the_connection,
 );
+
+async fn an_answer_to_a_request_whose_body_nobody_read_ends_the_connection(world: &World) {
+    let client = Client::of(world);
+    let body = json!({"provider": "virtual-calendar"});
+    let unproved = client.send(post("/v3/connectors").json(&body)).await;
+    assert_eq!(unproved.status, 401);
+    assert_eq!(unproved.header("connection"), Some("close"));
+    let unread = get("/v3/connectors")
+        .bearer(world.app.api_key())
+        .json(&body);
+    assert_eq!(
+        client.send(unread).await.header("connection"),
+        Some("close")
+    );
+
+    let bodiless = client.send(get("/v3/connectors")).await;
+    assert_eq!(bodiless.status, 401);
+    assert_eq!(bodiless.header("connection"), None);
+    for status in [201, 400] {
+        let read = post("/v3/connectors").bearer(world.app.api_key());
+        let answer = client.send(read.json(&body)).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(answer.header("connection"), None);
+    }
+}
 
 async fn an_overloaded_provider_is_504_with_the_provider_s_own_retry_after(world: &World) {
     captured_logs();

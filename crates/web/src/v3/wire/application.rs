@@ -8,6 +8,7 @@ use keyway_core::ids::{ApplicationId, OrganizationId};
 use keyway_engine::applications::{ApplicationPatch, CallbackUriPatch};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// An application as its own API key sees it.
 #[derive(Serialize)]
@@ -105,7 +106,7 @@ const HOSTED_AUTHENTICATION: [&str; 9] = [
 ];
 const IDP_SETTINGS: [&str; 2] = ["origins", "issuers"];
 
-/// One nested object of the profile, with its texts checked.
+/// One nested object of the profile, with its texts checked. What is null is left out: it counts as absent.
 fn nested(fields: &Fields<'_>, name: &str, texts: &[&str]) -> Result<Value, Failure> {
     let Some(members) = fields.object(name)? else {
         return Ok(Value::Null);
@@ -116,7 +117,10 @@ fn nested(fields: &Fields<'_>, name: &str, texts: &[&str]) -> Result<Value, Fail
         inner.text(text)?;
     }
     inner.whole("spacing")?;
-    Ok(Value::Object(members.clone()))
+    let said = members.iter().filter(|(_, value)| !value.is_null());
+    Ok(said
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect())
 }
 
 /// Members to replace; null removes one.
@@ -168,6 +172,22 @@ fn callback_uri(item: &Value, index: usize) -> Result<CallbackUriPatch, Failure>
     })
 }
 
+/// One redirect URI cannot become two.
+fn each_id_once(uris: &[CallbackUriPatch]) -> Result<(), Failure> {
+    let mut ids = HashSet::new();
+    for (at, id) in uris
+        .iter()
+        .enumerate()
+        .filter_map(|(at, uri)| Some((at, uri.id?)))
+    {
+        if !ids.insert(id) {
+            let name = format!("callback_uris[{at}].id");
+            return Err(Failure::field(&name, "is named twice"));
+        }
+    }
+    Ok(())
+}
+
 fn callback_uris(body: &Map<String, Value>) -> Result<Option<Vec<CallbackUriPatch>>, Failure> {
     match body.get("callback_uris") {
         None | Some(Value::Null) => Ok(None),
@@ -176,7 +196,8 @@ fn callback_uris(body: &Map<String, Value>) -> Result<Option<Vec<CallbackUriPatc
                 .iter()
                 .enumerate()
                 .map(|(at, item)| callback_uri(item, at));
-            read.collect::<Result<_, _>>().map(Some)
+            let uris: Vec<_> = read.collect::<Result<_, _>>()?;
+            each_id_once(&uris).map(|()| Some(uris))
         }
         Some(_) => Err(Failure::field(
             "callback_uris",
@@ -248,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_patch_replaces_given_members_and_null_removes_one() {
-        let body = json!({"branding": {"name": "B"}, "domain": null, "region": "eu",
+        let body = json!({"branding": {"name": "B", "icon_url": null}, "domain": null, "region": "eu",
             "additional_settings": {"rotate_refresh_token": true},
             "callback_uris": [{"id": "00000000-0000-0000-0000-000000000009", "url": "https://a.b"}]});
         let patch = patch(body.as_object().unwrap()).unwrap();
@@ -280,6 +301,12 @@ mod tests {
             (
                 json!({"callback_uris": [{}]}),
                 "callback_uris[0].url: is required",
+            ),
+            (
+                json!({"callback_uris": [
+                    {"id": "00000000-0000-0000-0000-000000000009", "url": "https://a.b/1"},
+                    {"id": "00000000-0000-0000-0000-000000000009", "url": "https://a.b/2"}]}),
+                "callback_uris[1].id: is named twice",
             ),
         ] {
             let failure = patch(body.as_object().unwrap()).unwrap_err();

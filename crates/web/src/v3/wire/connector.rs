@@ -41,6 +41,34 @@ impl<'a> From<&'a Connector> for ConnectorView<'a> {
     }
 }
 
+/// Settings that are shown and are texts, and those that are port numbers. The engine checks the others.
+const TEXTS: [&str; 5] = [
+    "topic_name",
+    "project_id",
+    "imap_host",
+    "imap_security",
+    "smtp_host",
+];
+const PORTS: [&str; 2] = ["imap_port", "smtp_port"];
+
+/// The settings with ports as numbers.
+fn settings(fields: &Fields<'_>) -> Result<Option<Map<String, Value>>, Failure> {
+    let Some(given) = fields.object("settings")? else {
+        return Ok(None);
+    };
+    let inner = Fields::within("settings.", given);
+    for name in TEXTS {
+        inner.text(name)?;
+    }
+    let mut settings = given.clone();
+    for name in PORTS {
+        if let Some(port) = inner.port(name)? {
+            settings.insert(name.to_owned(), port.into());
+        }
+    }
+    Ok(Some(settings))
+}
+
 /// The body of a creation.
 pub(crate) fn new(body: &Map<String, Value>) -> Result<NewConnector, Failure> {
     let fields = Fields::of(body);
@@ -49,7 +77,7 @@ pub(crate) fn new(body: &Map<String, Value>) -> Result<NewConnector, Failure> {
             .provider()?
             .ok_or_else(|| fields.wrong("provider", "is required"))?,
         name: fields.owned("name")?,
-        settings: fields.object("settings")?.cloned().unwrap_or_default(),
+        settings: settings(&fields)?.unwrap_or_default(),
         scope: fields.scopes()?.unwrap_or_default(),
     })
 }
@@ -59,7 +87,7 @@ pub(crate) fn patch(body: &Map<String, Value>) -> Result<ConnectorPatch, Failure
     let fields = Fields::of(body);
     Ok(ConnectorPatch {
         name: fields.owned("name")?,
-        settings: fields.object("settings")?.cloned(),
+        settings: settings(&fields)?,
         scope: fields.scopes()?,
         active_credential_id: fields.id("active_credential_id")?,
     })
@@ -105,6 +133,28 @@ mod tests {
             let view = serde_json::to_value(ConnectorView::from(&connector(provider))).unwrap();
             let members: Vec<_> = view.as_object().unwrap().keys().cloned().collect();
             assert_eq!(members, ["name", "provider", "settings"]);
+        }
+    }
+
+    #[test]
+    fn settings_that_are_shown_are_what_the_description_says() {
+        let body = json!({"provider": "imap",
+            "settings": {"imap_host": "mail.example.com", "imap_port": "993", "client_secret": 1}});
+        let read = new(body.as_object().unwrap()).unwrap();
+        assert_eq!(read.settings["imap_port"], 993);
+        for (setting, words) in [
+            (
+                "imap_port",
+                "settings.imap_port: must be a port number, 1 to 65535",
+            ),
+            ("smtp_host", "settings.smtp_host: must be a string"),
+            ("project_id", "settings.project_id: must be a string"),
+        ] {
+            let body = json!({"provider": "imap", "settings": {setting: [1]}});
+            let failure = new(body.as_object().unwrap()).unwrap_err();
+            assert_eq!(failure.message(), words);
+            let failure = patch(body.as_object().unwrap()).unwrap_err();
+            assert_eq!(failure.message(), words);
         }
     }
 

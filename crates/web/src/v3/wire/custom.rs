@@ -5,31 +5,19 @@ use crate::errors::Failure;
 use keyway_engine::custom::CustomAuthentication;
 use serde_json::{Map, Value};
 
-/// Settings that are port numbers; clients send them as numbers and as texts.
+/// Settings that are port numbers.
 const PORTS: [&str; 3] = ["imap_port", "smtp_port", "ews_port"];
-
-fn port(fields: &Fields<'_>, name: &str, value: &Value) -> Result<u16, Failure> {
-    let number = match value {
-        Value::Number(number) => number.as_u64().and_then(|n| u16::try_from(n).ok()),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    number
-        .filter(|port| *port > 0)
-        .ok_or_else(|| fields.wrong(name, "must be a port number, 1 to 65535"))
-}
 
 /// The settings with ports as numbers.
 fn settings(fields: &Fields<'_>) -> Result<Map<String, Value>, Failure> {
-    let mut settings = fields
+    let given = fields
         .object("settings")?
-        .ok_or_else(|| fields.wrong("settings", "is required"))?
-        .clone();
+        .ok_or_else(|| fields.wrong("settings", "is required"))?;
+    let inner = Fields::within("settings.", given);
+    let mut settings = given.clone();
     for name in PORTS {
-        if let Some(value) = settings.get(name).filter(|value| !value.is_null()) {
-            let inner = Fields::within("settings.", &settings);
-            let number = port(&inner, name, value)?;
-            settings.insert(name.to_owned(), number.into());
+        if let Some(port) = inner.port(name)? {
+            settings.insert(name.to_owned(), port.into());
         }
     }
     Ok(settings)

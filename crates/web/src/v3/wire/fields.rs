@@ -101,6 +101,20 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A port number; clients send them as numbers and as texts.
+    pub(crate) fn port(&self, name: &str) -> Result<Option<u16>, Failure> {
+        let number = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.as_u64().and_then(|n| u16::try_from(n).ok()),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        number
+            .filter(|port| *port > 0)
+            .map(Some)
+            .ok_or_else(|| self.wrong(name, "must be a port number, 1 to 65535"))
+    }
+
     /// The id of something.
     pub(crate) fn id<T: FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
         match self.text(name)? {
@@ -181,6 +195,20 @@ mod tests {
                 "settings.absent: is required",
             ]
         );
+    }
+
+    #[test]
+    fn ports_come_as_numbers_or_texts() {
+        let body = json!({"a": 993, "b": " 465", "c": null, "d": 0, "e": 70_000, "f": "x"});
+        let fields = Fields::within("settings.", map(&body));
+        assert_eq!(fields.port("a").unwrap(), Some(993));
+        assert_eq!(fields.port("b").unwrap(), Some(465));
+        assert_eq!(fields.port("c").unwrap(), None);
+        for name in ["d", "e", "f"] {
+            let failure = fields.port(name).unwrap_err();
+            let words = format!("settings.{name}: must be a port number, 1 to 65535");
+            assert_eq!(failure.message(), words);
+        }
     }
 
     #[test]
