@@ -126,13 +126,7 @@ impl Engine {
         let Some(state) = params.state.clone().filter(|s| !s.is_empty()) else {
             return Finish::Page(SignInFault::no_state());
         };
-        let suffix = self.cookie_suffix(&state);
-        let found = cookies
-            .into_iter()
-            .find(|(name, _)| name.ends_with(&suffix));
-        let opened =
-            found.and_then(|(name, value)| Some((name, self.open_handle(&state, &value)?)));
-        let Some((name, started)) = opened else {
+        let Some((name, started)) = self.own_handle(&state, cookies) else {
             return Finish::Page(SignInFault::other_browser());
         };
         if started.is_expired(self.now()) {
@@ -153,6 +147,16 @@ impl Engine {
                 Finish::Page(SignInFault::ours(&error))
             }
         }
+    }
+
+    /// The sign-in of `state` among this browser's cookies, and its cookie's name.
+    fn own_handle(&self, state: &str, cookies: Vec<(String, String)>) -> Option<(String, Started)> {
+        let (prefix, suffix) = (self.cookie_prefix(), self.cookie_suffix(state));
+        let named = |name: &str| name.starts_with(prefix) && name.ends_with(&suffix);
+        let own = cookies.into_iter().filter(|(name, _)| named(name));
+        // Two of one name may come, of which somebody else made one.
+        own.filter_map(|(name, value)| Some((name, self.open_handle(state, &value)?)))
+            .next()
     }
 
     /// Takes the state out of the world, then asks the provider. `None` if somebody else took it first
