@@ -95,6 +95,11 @@ impl SignInFault {
         Self::new("The sign-in has expired", message, 400)
     }
 
+    fn withdrawn() -> Self {
+        let message = "The application no longer takes users back at the address this sign-in began for, or was blocked meanwhile. Go back to the application and start again.";
+        Self::new("Nowhere to go back to", message, 400)
+    }
+
     fn used() -> Self {
         let message = "This sign-in has been finished already. If you are not signed in, go back to the application and start again.";
         Self::new("Already finished", message, 400)
@@ -132,6 +137,11 @@ impl Engine {
         if started.is_expired(self.now()) {
             return Finish::Page(SignInFault::expired());
         }
+        match self.still_leads_back(&started).await {
+            Ok(true) => {}
+            Ok(false) => return Finish::Page(SignInFault::withdrawn()),
+            Err(error) => return Finish::Page(SignInFault::ours(&error)),
+        }
         let engine = self.clone();
         let finished = self
             .finishing(async move { engine.use_up(started, params).await })
@@ -157,6 +167,16 @@ impl Engine {
         // Two of one name may come, of which somebody else made one.
         own.filter_map(|(name, value)| Some((name, self.open_handle(state, &value)?)))
             .next()
+    }
+
+    /// Whether the browser may still be sent where the sign-in began for: an application that withdraws a
+    /// redirect URI, perhaps since somebody else holds it now, means sign-ins under way as well.
+    async fn still_leads_back(&self, started: &Started) -> Result<bool, Error> {
+        let known = self.known_application(started.application_id).await?;
+        Ok(known.is_some_and(|known| {
+            let mut uris = known.redirect_uris.iter();
+            !known.application.blocked && uris.any(|uri| uri.url == started.redirect_uri)
+        }))
     }
 
     /// Takes the state out of the world, then asks the provider. `None` if somebody else took it first

@@ -1,10 +1,12 @@
 //! What somebody tries who has a code, a state, a cookie or a token that is not theirs, and what comes of it.
 
+use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::provider::Provider::{Google, Zoom};
 use keyway_core::scope::Scopes;
 use keyway_engine::connectors::NewConnector;
 use keyway_engine::sign_in::{CallbackParams, Finish};
-use keyway_engine::{AllowedApplications, SharedApp};
+use keyway_engine::{AllowedApplications, Engine, SharedApp};
+use keyway_store::StoreError;
 use keyway_testkit::{
     ALICE, AtProvider, BOB, DEV, Ended, PROD, STAGING, SignIn, TestApplication, World,
     WorldOptions, object, on_both_databases, returned,
@@ -244,6 +246,54 @@ async fn replay_at_another_replica_is_a_replay(world: &World) {
     other.shutdown().await;
 }
 
+/// Whatever became of the application while its user was at the provider.
+async fn nowhere_to_go(engine: &Engine, at: &AtProvider, params: CallbackParams) {
+    match engine.finish_sign_in(params, at.cookies()).await {
+        Finish::Page(fault) => assert_eq!(fault.title, "Nowhere to go back to"),
+        Finish::Application { location, .. } => panic!("sent to {location}"),
+    }
+}
+
+async fn a_redirect_uri_withdrawn_while_the_user_was_away_gets_no_code(world: &World) {
+    let app = &world.app;
+    app.connector(Google, DEV).await;
+    let (at, params) = away(app, &SignIn::of(ALICE)).await;
+    let uris = world.engine.redirect_uris(&app.caller).await.unwrap();
+    let own = uris.iter().find(|uri| uri.url == app.redirect_uri).unwrap();
+    let deleted = world.engine.delete_redirect_uri(&app.caller, own.id);
+    deleted.await.unwrap();
+    nowhere_to_go(&world.engine, &at, params).await;
+    assert_eq!(token_requests(world), 0);
+}
+
+async fn an_application_blocked_while_the_user_was_away_gets_no_code(world: &World) {
+    world.app.connector(Google, DEV).await;
+    let (at, params) = away(&world.app, &SignIn::of(ALICE)).await;
+    let (id, at_ms) = (world.app.id, world.engine.now());
+    let job = world.store.write(move |s| {
+        Box::pin(async move {
+            let mut row = s.application(id).await?.unwrap();
+            row.blocked = true;
+            s.update_application(&row, row.version).await?;
+            let change = NewChange {
+                at: at_ms,
+                application_id: id,
+                entity: Entity::Application,
+                entity_id: id.to_string(),
+                action: Action::Updated,
+                actor: "operator".into(),
+                detail: serde_json::Map::new(),
+            };
+            s.append_change(&change).await?;
+            Ok::<_, StoreError>(())
+        })
+    });
+    job.await.unwrap();
+    let elsewhere = world.second_engine().await;
+    nowhere_to_go(&elsewhere, &at, params).await;
+    elsewhere.shutdown().await;
+}
+
 on_both_databases!(
     mix_up_an_answer_of_another_issuer_sends_its_code_nowhere,
     mix_up_a_code_of_another_provider_or_credential_is_good_for_nothing,
@@ -253,6 +303,8 @@ on_both_databases!(
     state_fixation_what_the_request_calls_state_never_reaches_the_provider,
     token_substitution_what_is_of_one_kind_opens_nothing_of_another,
     replay_at_another_replica_is_a_replay,
+    a_redirect_uri_withdrawn_while_the_user_was_away_gets_no_code,
+    an_application_blocked_while_the_user_was_away_gets_no_code,
 );
 on_both_databases!(World::options().https() =>
     login_csrf_a_cookie_a_neighbouring_host_can_set_finishes_nothing,
