@@ -25,6 +25,8 @@ mod names;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod tree;
 #[cfg(test)]
 mod wire_errors;

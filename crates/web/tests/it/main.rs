@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod attacks;
 mod client;
 mod detection;
 mod origins;
