@@ -5,6 +5,8 @@
 //! and is part of no program.
 
 #[cfg(test)]
+mod checklist;
+#[cfg(test)]
 mod constants;
 #[cfg(test)]
 mod decisions;
