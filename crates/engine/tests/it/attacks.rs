@@ -1,11 +1,14 @@
 //! What somebody tries who has a code, a state, a cookie or a token that is not theirs, and what comes of it.
 
+use keyway_core::application::AdditionalSettings;
 use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::grant::GrantLocator;
 use keyway_core::provider::Provider::{Google, Zoom};
 use keyway_core::scope::Scopes;
+use keyway_engine::applications::ApplicationPatch;
 use keyway_engine::connectors::NewConnector;
 use keyway_engine::sign_in::{CallbackParams, Finish};
-use keyway_engine::{AllowedApplications, Engine, SharedApp};
+use keyway_engine::{AllowedApplications, Engine, ErrorKind, SharedApp};
 use keyway_store::StoreError;
 use keyway_testkit::{
     ALICE, AtProvider, BOB, DEV, Ended, PROD, STAGING, SignIn, TestApplication, World,
@@ -127,6 +130,41 @@ async fn code_injection_through_a_shared_app_reaches_no_other_application(world:
     let (_, victims) = away(&world.app, &SignIn::of(ALICE)).await;
     refused(world, &stranger, &attackers, with_code_of(&own, &victims)).await;
     assert!(stranger.grants().await.is_empty());
+}
+
+async fn a_lent_token_is_not_handed_out_though_the_grant_has_just_moved(world: &World) {
+    let (app, elsewhere) = (&world.app, world.second_engine().await);
+    let new = NewConnector {
+        provider: Google,
+        name: None,
+        settings: object(json!({})),
+        scope: Scopes::parse("mail.read").unwrap(),
+    };
+    let made = world.engine.create_connector(&app.caller, new).await;
+    let lent = made.unwrap().active_credential_id.unwrap();
+    let own = app.credential(Google, "own", DEV).await;
+    let additional = AdditionalSettings {
+        allow_provider_tokens: true,
+        ..AdditionalSettings::default()
+    };
+    let patch = ApplicationPatch {
+        additional_settings: Some(additional),
+        ..ApplicationPatch::default()
+    };
+    let patched = world.engine.update_application(&app.caller, patch);
+    patched.await.unwrap();
+    let grant = app.connect(&SignIn::of(ALICE).through(own.id)).await;
+    let locator = || GrantLocator::Id(grant.id);
+    // The other process remembers the grant as it was, and not yet its token.
+    let remembered = elsewhere.shared_grant(&app.principal(), locator()).await;
+    assert_eq!(remembered.unwrap().grant.credential_id, Some(own.id));
+    app.connect(&SignIn::of(ALICE).through(lent)).await;
+    let refused = elsewhere.provider_token(&app.caller, locator()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::AccessDenied);
+    app.connect(&SignIn::of(ALICE).through(own.id)).await;
+    let given = world.engine.provider_token(&app.caller, locator()).await;
+    assert_eq!(given.unwrap().credential_id, own.id);
+    elsewhere.shutdown().await;
 }
 
 async fn code_injection_a_code_is_for_its_own_redirect_uri(world: &World) {
@@ -310,5 +348,6 @@ on_both_databases!(World::options().https() =>
     login_csrf_a_cookie_a_neighbouring_host_can_set_finishes_nothing,
 );
 on_both_databases!(lending() =>
+    a_lent_token_is_not_handed_out_though_the_grant_has_just_moved,
     code_injection_through_a_shared_app_reaches_no_other_application,
 );
