@@ -90,7 +90,10 @@ impl Engine {
             Some(_) => Err(denied(
                 "This grant's credential is lent by the operator of this server; its tokens are not handed out.",
             )),
-            None => Ok(()),
+            // Deleted a moment ago: whose it was can no longer be told.
+            None => Err(denied(
+                "This grant's credential was deleted; its tokens are not handed out.",
+            )),
         }
     }
 }

@@ -3,6 +3,7 @@
 use keyway_core::application::AdditionalSettings;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::grant::GrantLocator;
+use keyway_core::ids::CredentialId;
 use keyway_core::provider::Provider::{Google, Zoom};
 use keyway_core::scope::Scopes;
 use keyway_engine::applications::ApplicationPatch;
@@ -132,8 +133,9 @@ async fn code_injection_through_a_shared_app_reaches_no_other_application(world:
     assert!(stranger.grants().await.is_empty());
 }
 
-async fn a_lent_token_is_not_handed_out_though_the_grant_has_just_moved(world: &World) {
-    let (app, elsewhere) = (&world.app, world.second_engine().await);
+/// An application that may read provider tokens, with a lent credential and one of its own.
+async fn lent_and_own(world: &World) -> (CredentialId, CredentialId) {
+    let app = &world.app;
     let new = NewConnector {
         provider: Google,
         name: None,
@@ -153,17 +155,37 @@ async fn a_lent_token_is_not_handed_out_though_the_grant_has_just_moved(world: &
     };
     let patched = world.engine.update_application(&app.caller, patch);
     patched.await.unwrap();
-    let grant = app.connect(&SignIn::of(ALICE).through(own.id)).await;
+    (lent, own.id)
+}
+
+async fn a_lent_token_is_not_handed_out_though_the_grant_has_just_moved(world: &World) {
+    let (app, elsewhere) = (&world.app, world.second_engine().await);
+    let (lent, own) = lent_and_own(world).await;
+    let grant = app.connect(&SignIn::of(ALICE).through(own)).await;
     let locator = || GrantLocator::Id(grant.id);
     // The other process remembers the grant as it was, and not yet its token.
     let remembered = elsewhere.shared_grant(&app.principal(), locator()).await;
-    assert_eq!(remembered.unwrap().grant.credential_id, Some(own.id));
+    assert_eq!(remembered.unwrap().grant.credential_id, Some(own));
     app.connect(&SignIn::of(ALICE).through(lent)).await;
     let refused = elsewhere.provider_token(&app.caller, locator()).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::AccessDenied);
-    app.connect(&SignIn::of(ALICE).through(own.id)).await;
+    app.connect(&SignIn::of(ALICE).through(own)).await;
     let given = world.engine.provider_token(&app.caller, locator()).await;
-    assert_eq!(given.unwrap().credential_id, own.id);
+    assert_eq!(given.unwrap().credential_id, own);
+    elsewhere.shutdown().await;
+}
+
+async fn a_lent_token_is_not_handed_out_though_its_credential_has_just_gone(world: &World) {
+    let (app, elsewhere) = (&world.app, world.second_engine().await);
+    let (lent, _) = lent_and_own(world).await;
+    let grant = app.connect(&SignIn::of(ALICE).through(lent)).await;
+    let locator = || GrantLocator::Id(grant.id);
+    let remembered = elsewhere.shared_grant(&app.principal(), locator()).await;
+    assert!(remembered.unwrap().grant.is_anchored);
+    let deleted = world.engine.delete_connector(&app.caller, Google);
+    deleted.await.unwrap();
+    let refused = elsewhere.provider_token(&app.caller, locator()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::AccessDenied);
     elsewhere.shutdown().await;
 }
 
@@ -349,5 +371,6 @@ on_both_databases!(World::options().https() =>
 );
 on_both_databases!(lending() =>
     a_lent_token_is_not_handed_out_though_the_grant_has_just_moved,
+    a_lent_token_is_not_handed_out_though_its_credential_has_just_gone,
     code_injection_through_a_shared_app_reaches_no_other_application,
 );
