@@ -85,6 +85,7 @@ impl Scopes {
     pub fn parse_lenient(text: &str) -> Self {
         let good = text
             .split([' ', ',', '\t', '\n'])
+            .map(str::trim)
             .filter(|s| Self::check(s).is_ok());
         Self::from_items(good.take(SCOPES_MAX)).unwrap_or_default()
     }
@@ -152,6 +153,11 @@ mod tests {
     fn characters_outside_rfc_6749_are_refused_from_callers_and_dropped_from_providers() {
         assert_eq!(Scopes::parse("a\"b"), Err(ScopeParseError::Character));
         assert_eq!(Scopes::parse_lenient("a\"b ok").to_string(), "ok");
+        // What is forgiven a caller is forgiven a provider.
+        assert_eq!(
+            Scopes::parse_lenient("one\r\ntwo\u{b}").to_string(),
+            "one two"
+        );
         assert_eq!(
             Scopes::parse(&"x".repeat(513)),
             Err(ScopeParseError::TooLong)
