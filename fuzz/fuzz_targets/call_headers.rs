@@ -76,6 +76,7 @@ fuzz_target!(|data: &[u8]| {
         "content-security-policy",
         "connection",
         "upgrade",
+        "vary",
     ];
     check(&before, &answered, Direction::ToCaller, &ours);
     for (name, value) in [

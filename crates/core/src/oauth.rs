@@ -422,10 +422,18 @@ fn read_error(status: u16, raw: RawError) -> Option<ProviderError> {
     })
 }
 
+/// Whether a character shows itself and nothing else: no control character, and none that breaks a line or
+/// turns the direction of what follows, so that it reads as something else (Unicode TR 36, 2.9).
+#[must_use]
+pub fn is_printable(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A provider's text made safe to show and log: printable, on one line, not long.
 #[must_use]
 pub fn clean(text: &str, max_chars: usize) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let printable = |c: char| if is_printable(c) { c } else { ' ' };
     text.chars()
         .take(max_chars)
         .map(printable)

@@ -204,3 +204,10 @@ fn revocation_is_none_where_the_provider_has_no_endpoint() {
         .unwrap();
     assert!(zoom.authorization.is_some());
 }
+
+#[test]
+fn log_injection_a_providers_words_come_clean() {
+    let hostile = "\u{202e}no\r\nWARN made up\u{2028}\u{1b}[2J\u{2066}x\u{85}";
+    assert_eq!(clean(hostile, 500), "no  WARN made up  [2J x");
+    assert_eq!(clean("Zugriff verweigert: Müller", 12), "Zugriff verw");
+}

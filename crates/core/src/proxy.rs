@@ -160,14 +160,14 @@ fn check_escapes(path: &[u8]) -> Result<(), CallRefused> {
     }
 }
 
-/// A segment that some server takes for "here" or "up"; parameters after a semicolon are dropped by some
-/// before they look.
+/// A segment that some server takes for "here" or "up"; parameters after a semicolon, and blanks around it,
+/// are dropped by some before they look.
 fn is_dot_segment(segment: &[u8]) -> bool {
     let name = segment
         .split(|byte| *byte == b';')
         .next()
         .unwrap_or_default();
-    matches!(name, b"." | b"..")
+    matches!(name.trim_ascii(), b"." | b"..")
 }
 
 fn check_segments(path: &[u8]) -> Result<(), CallRefused> {

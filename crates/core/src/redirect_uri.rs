@@ -33,8 +33,10 @@ pub enum RedirectUriError {
         "url must not have a query; switch on additional_settings.allow_query_param_in_redirect_uri to allow it"
     )]
     Query,
-    /// A wildcard or a space.
-    #[error("url must not contain '*', spaces or control characters: it is compared byte for byte")]
+    /// A wildcard, a space, or what some parsers take for a slash.
+    #[error(
+        "url must not contain '*', backslashes, spaces or control characters: it is compared byte for byte"
+    )]
     Character,
     /// A setting the platform needs is absent.
     #[error("settings.{0} is required on this platform")]
@@ -91,24 +93,42 @@ pub fn check_redirect_uri(
     }
     if text
         .chars()
-        .any(|c| c == '*' || c.is_whitespace() || c.is_control())
+        .any(|c| matches!(c, '*' | '\\') || c.is_whitespace() || c.is_control())
     {
         return Err(RedirectUriError::Character);
     }
     let url = Url::parse(text).map_err(|_| RedirectUriError::NotAbsolute)?;
+    if matches!(url.scheme(), "http" | "https") && !has_plain_authority(text) {
+        return Err(RedirectUriError::NotAbsolute);
+    }
     if !scheme_is_allowed(&url, platform) {
         return Err(RedirectUriError::Scheme);
     }
     if url.fragment().is_some() {
         return Err(RedirectUriError::Fragment);
     }
-    if !url.username().is_empty() || url.password().is_some() {
+    if !url.username().is_empty() || url.password().is_some() || has_user_info(text) {
         return Err(RedirectUriError::UserInfo);
     }
     if url.query().is_some() && !allow_query {
         return Err(RedirectUriError::Query);
     }
     check_settings(platform, settings)
+}
+
+/// Whether two slashes and no more stand before the host: browsers read past any number, others do not.
+fn has_plain_authority(text: &str) -> bool {
+    let after = text
+        .split_once(':')
+        .and_then(|(_, rest)| rest.strip_prefix("//"));
+    after.is_some_and(|after| !after.starts_with('/'))
+}
+
+/// Whether the authority names a user, be it an empty one, which parsers leave out.
+fn has_user_info(text: &str) -> bool {
+    let after = text.split_once("://").map_or("", |(_, after)| after);
+    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.contains('@')
 }
 
 /// Settings each platform needs.
@@ -244,6 +264,10 @@ mod tests {
             ("/cb", RedirectUriError::NotAbsolute),
             ("https://a.b/cb#x", RedirectUriError::Fragment),
             ("https://u:p@a.b/cb", RedirectUriError::UserInfo),
+            ("https://@a.b/cb", RedirectUriError::UserInfo),
+            ("https:a.b/cb", RedirectUriError::NotAbsolute),
+            ("https:///a.b/cb", RedirectUriError::NotAbsolute),
+            ("https://a.b\\@evil.example/cb", RedirectUriError::Character),
             ("https://a.b/cb?x=1", RedirectUriError::Query),
             ("https://*.b/cb", RedirectUriError::Character),
             ("https://a.b/c b", RedirectUriError::Character),
@@ -251,6 +275,9 @@ mod tests {
         ] {
             assert_eq!(check(bad, Platform::Web), Err(error), "{bad}");
         }
+        // Found by fuzzing: nothing could be added to its query.
+        let nobody = check("e://@", Platform::Ios);
+        assert_eq!(nobody, Err(RedirectUriError::UserInfo));
         let long = format!("https://a.b/{}", "x".repeat(REDIRECT_URI_MAX_BYTES));
         assert_eq!(check(&long, Platform::Web), Err(RedirectUriError::TooLong));
     }

@@ -83,10 +83,14 @@ impl Scopes {
     /// Scopes that a provider wrote: what is not a scope is left out, since refusing helps nobody.
     #[must_use]
     pub fn parse_lenient(text: &str) -> Self {
-        let good = text
-            .split([' ', ',', '\t', '\n'])
-            .filter(|s| Self::check(s).is_ok());
-        Self::from_items(good.take(SCOPES_MAX)).unwrap_or_default()
+        let items = text.split([' ', ',', '\t', '\n']).map(str::trim);
+        let mut list: Vec<String> = Vec::new();
+        for item in items.filter(|s| !s.is_empty() && Self::check(s).is_ok()) {
+            if list.len() < SCOPES_MAX && !list.iter().any(|known| known == item) {
+                list.push(item.to_owned());
+            }
+        }
+        Self(list)
     }
 
     /// The scopes, in order.
@@ -152,6 +156,13 @@ mod tests {
     fn characters_outside_rfc_6749_are_refused_from_callers_and_dropped_from_providers() {
         assert_eq!(Scopes::parse("a\"b"), Err(ScopeParseError::Character));
         assert_eq!(Scopes::parse_lenient("a\"b ok").to_string(), "ok");
+        let repeated = format!("{}last", "one, ".repeat(SCOPES_MAX));
+        assert_eq!(Scopes::parse_lenient(&repeated).to_string(), "one last");
+        // What is forgiven a caller is forgiven a provider.
+        assert_eq!(
+            Scopes::parse_lenient("one\r\ntwo\u{b}").to_string(),
+            "one two"
+        );
         assert_eq!(
             Scopes::parse(&"x".repeat(513)),
             Err(ScopeParseError::TooLong)

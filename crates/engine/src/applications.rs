@@ -9,6 +9,7 @@ use crate::tenant_json::check_member;
 use keyway_core::application::{AdditionalSettings, ApiKey, Application, RedirectUri};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::ids::{ApplicationId, OrganizationId, RedirectUriId};
+use keyway_core::oauth::is_printable;
 use keyway_core::redirect_uri::parse_origin;
 use keyway_core::time::UnixMillis;
 use secrecy::SecretString;
@@ -48,7 +49,7 @@ pub struct ApplicationPatch {
 }
 
 fn check_word(name: &str, text: &str) -> Result<(), Error> {
-    let fine = !text.trim().is_empty() && text.len() <= 200 && !text.chars().any(char::is_control);
+    let fine = !text.trim().is_empty() && text.len() <= 200 && text.chars().all(is_printable);
     if fine {
         Ok(())
     } else {

@@ -4,8 +4,8 @@ use crate::caller::{Caller, Principal};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use keyway_core::credential::Owner;
-use keyway_core::grant::{Grant, GrantLocator};
-use keyway_core::ids::CredentialId;
+use keyway_core::grant::GrantLocator;
+use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::scope::Scopes;
 use keyway_core::time::UnixMillis;
 use secrecy::SecretString;
@@ -53,8 +53,13 @@ impl Engine {
             ));
         }
         let known = self.shared_grant(&Principal::Key(*caller), locator).await?;
-        self.refuse_lent(&known.grant).await?;
-        let token = self.fresh_token(&known.grant).await?;
+        let grant = &known.grant;
+        self.refuse_lent(grant.application_id, grant.credential_id)
+            .await?;
+        let token = self.fresh_token(grant).await?;
+        // The grant may have moved since it was remembered: what counts is whose this very token is.
+        self.refuse_lent(grant.application_id, Some(token.credential_id))
+            .await?;
         tracing::info!(
             application_id = %caller.application_id,
             key_id = %caller.key_id,
@@ -69,11 +74,14 @@ impl Engine {
         })
     }
 
-    async fn refuse_lent(&self, grant: &Grant) -> Result<(), Error> {
-        let Some(id) = grant.credential_id else {
+    async fn refuse_lent(
+        &self,
+        application_id: ApplicationId,
+        credential_id: Option<CredentialId>,
+    ) -> Result<(), Error> {
+        let Some(id) = credential_id else {
             return Ok(());
         };
-        let application_id = grant.application_id;
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.credential(application_id, id).await }));
@@ -82,7 +90,10 @@ impl Engine {
             Some(_) => Err(denied(
                 "This grant's credential is lent by the operator of this server; its tokens are not handed out.",
             )),
-            None => Ok(()),
+            // Deleted a moment ago: whose it was can no longer be told.
+            None => Err(denied(
+                "This grant's credential was deleted; its tokens are not handed out.",
+            )),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! An application in a [`crate::World`], and what it does day by day.
 
 use crate::hosted::{AtProvider, Ended, SignIn, returned};
-use crate::world::CALLBACK_URI;
 use keyway_core::application::{ApiKey, Platform};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
@@ -198,7 +197,7 @@ impl TestApplication {
             decision: sign_in.decision.clone(),
         };
         let back = self.provider.sign_in(&at.location, &user).unwrap();
-        assert!(back.starts_with(CALLBACK_URI), "{back}");
+        assert!(back.starts_with(&self.engine.callback_uri()), "{back}");
         let mut query = returned(&back);
         CallbackParams {
             state: query.remove("state"),

@@ -5,9 +5,15 @@ use keyway_engine::SharedApp;
 use keyway_sandbox::{Dialect, RevocationReach, Rotation};
 use std::collections::BTreeMap;
 
+/// Where the server would be reached, if a web server were there.
+const PUBLIC_URL: &str = "http://127.0.0.1:8080";
+/// The same behind a proxy that ends TLS.
+const PUBLIC_URL_TLS: &str = "https://keyway.example";
+
 /// What a [`crate::World`] is made with.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
+    pub(crate) public_url: &'static str,
     pub(crate) dialect: Dialect,
     pub(crate) rotation: Rotation,
     pub(crate) revocation: RevocationReach,
@@ -19,6 +25,7 @@ pub struct WorldOptions {
 impl Default for WorldOptions {
     fn default() -> Self {
         Self {
+            public_url: PUBLIC_URL,
             dialect: Dialect::Plain,
             rotation: Rotation::Off,
             revocation: RevocationReach::WholeProject,
@@ -30,6 +37,13 @@ impl Default for WorldOptions {
 }
 
 impl WorldOptions {
+    /// Reached over https.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.public_url = PUBLIC_URL_TLS;
+        self
+    }
+
     /// A provider with Microsoft's manners: `sub` differs for every client.
     #[must_use]
     pub fn microsoft(mut self) -> Self {

@@ -37,8 +37,6 @@ pub const PROD: &str = "production-app";
 pub const ALICE: &str = "alice@example.com";
 /// Another user.
 pub const BOB: &str = "bob@example.com";
-/// Where the server would be reached, if a web server were there.
-const PUBLIC_URL: &str = "http://127.0.0.1:8080";
 /// What the sandbox's clients have registered.
 pub const CALLBACK_URI: &str = "http://127.0.0.1:8080/v3/connect/callback";
 /// When every story begins.
@@ -251,7 +249,8 @@ async fn start_provider(
 }
 
 fn client(options: &WorldOptions, id: &str) -> ClientConfig {
-    let mut client = ClientConfig::new(id, &format!("{id}-secret"), &[CALLBACK_URI]);
+    let callback_uri = format!("{}/v3/connect/callback", options.public_url);
+    let mut client = ClientConfig::new(id, &format!("{id}-secret"), &[&callback_uri]);
     if let Some(project) = &options.project {
         client.project.clone_from(project);
     }
@@ -265,8 +264,8 @@ fn transport() -> HttpTransport {
 
 fn settings(options: &WorldOptions) -> Settings {
     Settings {
-        public_url: Url::parse(PUBLIC_URL).unwrap(),
-        issuer: PUBLIC_URL.to_owned(),
+        public_url: Url::parse(options.public_url).unwrap(),
+        issuer: options.public_url.to_owned(),
         shared_apps: options.shared_apps.clone(),
         probe_credentials: options.probe_credentials,
     }

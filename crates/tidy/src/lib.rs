@@ -5,6 +5,8 @@
 //! and is part of no program.
 
 #[cfg(test)]
+mod checklist;
+#[cfg(test)]
 mod constants;
 #[cfg(test)]
 mod decisions;
@@ -24,6 +26,8 @@ mod migrations;
 mod names;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod tree;
 #[cfg(test)]

@@ -7,6 +7,16 @@ use crate::errors::Failure;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
 
+/// Longest name repeated, in bytes; of those there are the longest has 21.
+const NAME_MAX_BYTES: usize = 40;
+
+/// A parameter's name, if it may be repeated to whoever sent it: a stranger's is not, for it may be a secret
+/// in the wrong place, or words for somebody else to read.
+pub(crate) fn told(name: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    (name.len() <= NAME_MAX_BYTES && name.bytes().all(plain)).then_some(name)
+}
+
 impl Query {
     /// Decodes `name=value&…`; `+` and `%20` are both spaces.
     ///
@@ -15,7 +25,10 @@ impl Query {
     pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Failure> {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(encoded).into_owned().collect();
         match pairs.iter().find(|(_, value)| value.contains('\0')) {
-            Some((name, _)) => Err(Failure::query(format!("{name} must not contain NUL"))),
+            Some((name, _)) => {
+                let name = told(name).unwrap_or("a value");
+                Err(Failure::query(format!("{name} must not contain NUL")))
+            }
             None => Ok(Self(pairs)),
         }
     }
@@ -79,5 +92,7 @@ mod tests {
     fn a_nul_is_refused_by_name() {
         let failure = Query::parse(b"email=a%00b").unwrap_err();
         assert_eq!(failure.message(), "email must not contain NUL");
+        let failure = Query::parse(b"kwk_S3cret%0d%0a=%00").unwrap_err();
+        assert_eq!(failure.message(), "a value must not contain NUL");
     }
 }

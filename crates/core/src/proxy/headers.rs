@@ -32,7 +32,7 @@ pub fn crosses(direction: Direction, name: &str) -> bool {
     }
     match direction {
         Direction::ToProvider => !is_the_callers_own(name),
-        Direction::ToCaller => !is_about_our_origin(name),
+        Direction::ToCaller => !is_about_our_origin(name) && !is_for_whoever_is_in_front(name),
     }
 }
 
@@ -48,6 +48,9 @@ fn is_the_callers_own(name: &str) -> bool {
             | "host"
             | "http2-settings"
             | "via"
+            | "true-client-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
             | "x-real-ip"
     ) || name.starts_with("x-forwarded-")
 }
@@ -56,11 +59,15 @@ fn is_the_callers_own(name: &str) -> bool {
 fn is_about_our_origin(name: &str) -> bool {
     matches!(
         name,
-        "alt-svc"
+        "accept-ch"
+            | "alt-svc"
             | "clear-site-data"
             | "content-security-policy"
             | "content-security-policy-report-only"
+            | "critical-ch"
+            | "expect-ct"
             | "nel"
+            | "origin-agent-cluster"
             | "public-key-pins"
             | "refresh"
             | "report-to"
@@ -68,12 +75,32 @@ fn is_about_our_origin(name: &str) -> bool {
             | "service-worker-allowed"
             | "set-cookie"
             | "set-cookie2"
+            | "set-login"
             | "sourcemap"
             | "strict-transport-security"
             | "timing-allow-origin"
             | "x-content-type-options"
             | "x-request-id"
     ) || name.starts_with("access-control-")
+}
+
+/// What the operator's own proxy or cache in front of Keyway would take for Keyway's orders: to serve a file
+/// or an internal path in place of the answer, or to keep it. A provider has none to give there.
+fn is_for_whoever_is_in_front(name: &str) -> bool {
+    matches!(
+        name,
+        "edge-control"
+            | "surrogate-control"
+            | "surrogate-key"
+            | "x-accel-charset"
+            | "x-accel-expires"
+            | "x-accel-limit-rate"
+            | "x-accel-redirect"
+            | "x-lighttpd-send-file"
+            | "x-reproxy-url"
+            | "x-sendfile"
+            | "x-sendfile2"
+    ) || name.ends_with("cdn-cache-control")
 }
 
 #[cfg(test)]
@@ -142,5 +169,24 @@ mod tests {
         ] {
             assert!(!crosses(Direction::ToCaller, name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_provider_gives_no_orders_to_the_operators_own_proxy() {
+        for name in [
+            "x-accel-redirect",
+            "x-accel-expires",
+            "x-sendfile",
+            "x-lighttpd-send-file",
+            "x-reproxy-url",
+            "surrogate-control",
+            "cdn-cache-control",
+            "cloudflare-cdn-cache-control",
+        ] {
+            assert!(!crosses(Direction::ToCaller, name), "{name}");
+        }
+        // Event streams ask for it, and it concerns their own answer alone.
+        assert!(crosses(Direction::ToCaller, "x-accel-buffering"));
+        assert!(crosses(Direction::ToCaller, "cache-control"));
     }
 }

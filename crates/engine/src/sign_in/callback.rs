@@ -95,6 +95,11 @@ impl SignInFault {
         Self::new("The sign-in has expired", message, 400)
     }
 
+    fn withdrawn() -> Self {
+        let message = "The application no longer takes users back at the address this sign-in began for, or was blocked meanwhile. Go back to the application and start again.";
+        Self::new("Nowhere to go back to", message, 400)
+    }
+
     fn used() -> Self {
         let message = "This sign-in has been finished already. If you are not signed in, go back to the application and start again.";
         Self::new("Already finished", message, 400)
@@ -126,17 +131,16 @@ impl Engine {
         let Some(state) = params.state.clone().filter(|s| !s.is_empty()) else {
             return Finish::Page(SignInFault::no_state());
         };
-        let suffix = self.cookie_suffix(&state);
-        let found = cookies
-            .into_iter()
-            .find(|(name, _)| name.ends_with(&suffix));
-        let opened =
-            found.and_then(|(name, value)| Some((name, self.open_handle(&state, &value)?)));
-        let Some((name, started)) = opened else {
+        let Some((name, started)) = self.own_handle(&state, cookies) else {
             return Finish::Page(SignInFault::other_browser());
         };
         if started.is_expired(self.now()) {
             return Finish::Page(SignInFault::expired());
+        }
+        match self.still_leads_back(&started).await {
+            Ok(true) => {}
+            Ok(false) => return Finish::Page(SignInFault::withdrawn()),
+            Err(error) => return Finish::Page(SignInFault::ours(&error)),
         }
         let engine = self.clone();
         let finished = self
@@ -153,6 +157,26 @@ impl Engine {
                 Finish::Page(SignInFault::ours(&error))
             }
         }
+    }
+
+    /// The sign-in of `state` among this browser's cookies, and its cookie's name.
+    fn own_handle(&self, state: &str, cookies: Vec<(String, String)>) -> Option<(String, Started)> {
+        let (prefix, suffix) = (self.cookie_prefix(), self.cookie_suffix(state));
+        let named = |name: &str| name.starts_with(prefix) && name.ends_with(&suffix);
+        let own = cookies.into_iter().filter(|(name, _)| named(name));
+        // Two of one name may come, of which somebody else made one.
+        own.filter_map(|(name, value)| Some((name, self.open_handle(state, &value)?)))
+            .next()
+    }
+
+    /// Whether the browser may still be sent where the sign-in began for: an application that withdraws a
+    /// redirect URI, perhaps since somebody else holds it now, means sign-ins under way as well.
+    async fn still_leads_back(&self, started: &Started) -> Result<bool, Error> {
+        let known = self.known_application(started.application_id).await?;
+        Ok(known.is_some_and(|known| {
+            let mut uris = known.redirect_uris.iter();
+            !known.application.blocked && uris.any(|uri| uri.url == started.redirect_uri)
+        }))
     }
 
     /// Takes the state out of the world, then asks the provider. `None` if somebody else took it first

@@ -19,7 +19,18 @@ const VALUE_MAX_BYTES: usize = 3800;
 const FORM: u8 = 1;
 
 /// What the name of every sign-in's cookie begins with; the time it was made at follows, in hex.
-pub const COOKIE_PREFIX: &str = "kw_signin_";
+///
+/// Under https a browser takes a cookie of such a name from this very host alone: no page of a
+/// neighbouring subdomain can put its own sign-in into somebody's browser (RFC 6265bis, 4.1.3.2). Over
+/// plain http, which is for this machine, browsers know no such names.
+#[must_use]
+pub const fn cookie_prefix(is_https: bool) -> &'static str {
+    if is_https {
+        "__Host-kw_signin_"
+    } else {
+        "kw_signin_"
+    }
+}
 
 /// Beginnings that long lists of scopes repeat, and what stands for them. No scope holds these characters.
 const SHORT: [(&str, char); 2] = [
@@ -62,6 +73,11 @@ fn from_bytes(bytes: &[u8]) -> Option<Started> {
 }
 
 impl Engine {
+    /// What the names of this server's sign-in cookies begin with.
+    pub(crate) fn cookie_prefix(&self) -> &'static str {
+        cookie_prefix(self.settings().public_url.scheme() == "https")
+    }
+
     /// The end of the name of the cookie of the sign-in with this state; says nothing about the state.
     pub(crate) fn cookie_suffix(&self, state: &str) -> String {
         let digest = self.vault().digest(DigestKind::Cookie, state.as_bytes());
@@ -94,7 +110,8 @@ impl Engine {
             return Err(too_long());
         }
         let made_at = started.started_at.as_secs();
-        let name = format!("{COOKIE_PREFIX}{made_at:08x}{}", self.cookie_suffix(state));
+        let (prefix, suffix) = (self.cookie_prefix(), self.cookie_suffix(state));
+        let name = format!("{prefix}{made_at:08x}{suffix}");
         Ok(Cookie {
             name,
             value,

@@ -8,7 +8,7 @@ mod start;
 
 pub use callback::{CallbackParams, Finish, SignInFault};
 pub(crate) use complete::Issued;
-pub use handle::COOKIE_PREFIX;
+pub use handle::cookie_prefix;
 pub(crate) use start::EXTERNAL_ID_MAX_BYTES;
 pub use start::{AuthorizeParams, Browser, Start};
 

@@ -4,7 +4,8 @@ use super::{ANSWER_HEADER, UPSTREAM_MS_HEADER};
 use crate::layers::REQUEST_ID_HEADER;
 use bytes::{BufMut as _, BytesMut};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, TE, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, TE, UPGRADE, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keyway_core::ids::RequestId;
@@ -107,12 +108,32 @@ fn written_ms(ms: u64) -> HeaderValue {
     )
 }
 
+/// What lets a cache keep an answer to a request that proves who asks (RFC 9111, 3.5).
+const SHARED: [&str; 3] = ["public", "s-maxage", "must-revalidate"];
+
+/// Says of an answer that shared caches may keep that it depends on who asks. To the provider its URL may be
+/// everybody's; here the path names a grant, and `me` another one for every token.
+fn keep_apart(headers: &mut HeaderMap) {
+    let values = headers.get_all(CACHE_CONTROL).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut words = texts.flat_map(|text| text.split([',', '=']));
+    let shares = |word: &str| {
+        SHARED
+            .iter()
+            .any(|one| word.trim().eq_ignore_ascii_case(one))
+    };
+    if words.any(shares) {
+        headers.append(VARY, HeaderValue::from_static("Authorization"));
+    }
+}
+
 /// An answer's headers as the caller gets them: the provider's, less what would speak for Keyway's
 /// origin, with request id, the provider's time, and whose answer it is.
 pub fn answer_headers(headers: &mut HeaderMap, request_id: RequestId, upstream_ms: u64) {
     let protocol = upgrade(headers);
     strip(headers, Direction::ToCaller);
     keep_upgrade(headers, protocol);
+    keep_apart(headers);
     if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
@@ -167,6 +188,25 @@ mod tests {
         let mut sent = headers(&[("connection", "authorization, host, content-length")]);
         call_headers(&mut sent, "t").unwrap();
         assert_eq!(sent[AUTHORIZATION], "Bearer t");
+    }
+
+    #[test]
+    fn cache_confusion_an_answer_a_shared_cache_may_keep_depends_on_who_asks() {
+        for shared in [
+            "public, max-age=60",
+            "max-age=0, S-MaxAge=60",
+            "must-revalidate",
+        ] {
+            let mut answer = headers(&[("cache-control", shared), ("vary", "Origin")]);
+            answer_headers(&mut answer, RequestId::from_u128(1), 0);
+            let vary: Vec<_> = answer.get_all(VARY).iter().collect();
+            assert_eq!(vary, ["Origin", "Authorization"], "{shared}");
+        }
+        for own in ["private, max-age=0", "no-store", "max-age=60, x=publicity"] {
+            let mut answer = headers(&[("cache-control", own)]);
+            answer_headers(&mut answer, RequestId::from_u128(1), 0);
+            assert!(!answer.contains_key(VARY), "{own}");
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ async fn proceed(call: &Call, start: Start) -> Answer {
         Start::Provider { location, cookie } => {
             let mut response = hosted::redirect(&location)?;
             let is_https = call.app.options.is_https();
-            for name in hosted::surplus_cookies(&call.headers) {
+            for name in hosted::surplus_cookies(&call.headers, is_https) {
                 hosted::clear_cookie(&mut response, &name, is_https);
             }
             hosted::set_cookie(&mut response, &cookie, is_https);

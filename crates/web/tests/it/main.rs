@@ -8,6 +8,7 @@
 
 mod access;
 mod api_keys;
+mod attacks;
 mod client;
 mod detection;
 mod origins;
