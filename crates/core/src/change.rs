@@ -49,6 +49,8 @@ words! {
         Keyring = "keyring",
         /// A service account; one entry in each application it may act on.
         ServiceAccount = "service_account",
+        /// Something that a newer version knows.
+        Unknown = "unknown",
     }
 }
 
@@ -69,6 +71,8 @@ words! {
         HealthChanged = "health_changed",
         /// It is gone.
         Deleted = "deleted",
+        /// Something that a newer version does.
+        Unknown = "unknown",
     }
 }
 

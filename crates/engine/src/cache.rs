@@ -13,6 +13,7 @@ use keyway_core::sealed::Digest;
 use keyway_core::time::UnixMillis;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// API keys remembered. An entry is about 100 bytes.
 const KEYS_REMEMBERED: usize = 10_000;
@@ -111,14 +112,16 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    pub(crate) fn new() -> Self {
+    /// Remembers nothing yet. What is remembered counts for `stale_after` after the sequence of changes was
+    /// last seen to its end.
+    pub(crate) fn new(stale_after: Duration) -> Self {
         Self {
             keys: quick_cache::sync::Cache::new(KEYS_REMEMBERED),
             tokens: quick_cache::sync::Cache::new(TOKENS_REMEMBERED),
             grants: quick_cache::sync::Cache::with_weighter(GRANTS_EXPECTED, GRANTS_BYTES, ByBytes),
             opened: table(),
             things: KnownThings::new(),
-            following: Following::new(),
+            following: Following::new(stale_after),
             epoch: AtomicU64::new(0),
             writing: Mutex::new(()),
         }
@@ -205,6 +208,8 @@ impl Cache {
     pub(crate) fn forget(&self, change: &NewChange) {
         self.forget_things(change);
         match (change.entity, change.action) {
+            // What a newer version means by it is not known: anything may be stale.
+            (Entity::Unknown, _) | (_, Action::Unknown) => self.forget_all(),
             (Entity::ApiKey | Entity::Application, Action::Created) => {}
             (Entity::ApiKey, _) => self.forget_keys(change.application_id),
             (Entity::Application, _) => {
@@ -401,7 +406,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_forgetting_is_not_remembered_after_it() {
-        let (cache, digest) = (Cache::new(), Digest([1; 32]));
+        let (cache, digest) = (Cache::new(Duration::ZERO), Digest([1; 32]));
         let miss = cache.key(&digest).unwrap_err();
         cache.clear_keys();
         cache.remember_key(miss, digest, known());
@@ -413,7 +418,7 @@ mod tests {
 
     #[test]
     fn rule_08_what_one_application_changes_is_forgotten_of_that_one_alone() {
-        let cache = Cache::new();
+        let cache = Cache::new(Duration::ZERO);
         let of = |n: u128| KnownKey {
             caller: Caller {
                 application_id: ApplicationId::from_u128(n),
@@ -440,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_hit_counts_as_a_miss_while_the_sequence_of_changes_cannot_be_followed() {
-        let (cache, digest) = (Cache::new(), Digest([1; 32]));
+        let (cache, digest) = (Cache::new(Duration::ZERO), Digest([1; 32]));
         let miss = cache.key(&digest).unwrap_err();
         cache.remember_key(miss, digest, known());
         assert!(cache.key(&digest).is_ok());

@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::detect::DetectionLimiter;
 use crate::error::Error;
+use crate::follower::STALE_AFTER;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
@@ -77,6 +78,9 @@ pub struct Settings {
     pub shared_apps: BTreeMap<Provider, SharedApp>,
     /// Ask the provider about a client secret when it is stored.
     pub probe_credentials: bool,
+    /// How long what is remembered is served while the database cannot be reached; it is half a second at
+    /// least. A key revoked meanwhile by another server opens for so long.
+    pub serve_through_outage: Duration,
 }
 
 /// What an engine is made of.
@@ -159,9 +163,10 @@ impl Engine {
         keep_lendable(&mut parts.settings, &parts.catalogue);
         let api_hosts = ApiHosts::of(&parts.catalogue);
         let request_bits = u64::from_le_bytes(random_bytes(&*parts.entropy));
+        let stale_after = parts.settings.serve_through_outage.max(STALE_AFTER);
         let inner = Inner {
             parts,
-            cache: Cache::new(),
+            cache: Cache::new(stale_after),
             signing: Signing::default(),
             provider_keys: ProviderKeyCache::default(),
             probes: quick_cache::sync::Cache::new(PROBES_REMEMBERED),
@@ -236,9 +241,18 @@ impl Engine {
         &self.settings().public_url
     }
 
-    /// Whether requests can be served: the database answers, and what is sealed in it can be opened.
+    /// Whether requests can be served: the database answers, or what is remembered may be served without it;
+    /// and what is sealed can be opened.
     pub async fn is_ready(&self) -> bool {
-        !self.inner.keys_missing.load(Ordering::Relaxed) && self.store().is_ready().await
+        if self.inner.keys_missing.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.store().is_ready().await || self.serves_through_outage()
+    }
+
+    fn serves_through_outage(&self) -> bool {
+        let following = &self.inner.cache.following;
+        self.settings().serve_through_outage > STALE_AFTER && following.is_seen()
     }
 
     /// The catalogue's entry of an OAuth provider.

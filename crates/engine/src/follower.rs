@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_millis(40);
 /// A look that takes longer has failed: a database that hangs must not keep a revoked key alive.
 const LOOK_MAX: Duration = Duration::from_secs(1);
-/// What is remembered counts for nothing this long after the last good look began, in milliseconds.
-const STALE_AFTER_MS: i64 = 500;
+/// What is remembered counts for nothing this long after the last good look began, unless the operator lets it
+/// count for longer ([`Settings::serve_through_outage`](crate::Settings)).
+pub(crate) const STALE_AFTER: Duration = Duration::from_millis(500);
 /// Entries read at once.
 const BATCH: i64 = 500;
 /// A follower further behind than this many batches forgets everything instead of reading on.
@@ -28,6 +29,8 @@ pub(crate) struct Following {
     /// Whether other processes' changes are followed at all; a command of the program does not, and
     /// lives too short to miss any.
     follows: AtomicBool,
+    /// For how long after it what is remembered counts, in milliseconds.
+    stale_after_ms: i64,
     /// When the last good look began, in milliseconds since `began`.
     last_ok_ms: AtomicI64,
     /// Time is measured from here by a clock nobody can set.
@@ -35,8 +38,9 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(stale_after: Duration) -> Self {
         Self {
+            stale_after_ms: i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX),
             follows: AtomicBool::new(false),
             last_ok_ms: AtomicI64::new(i64::MIN),
             began: Instant::now(),
@@ -53,8 +57,13 @@ impl Following {
         !self.follows.load(Ordering::Acquire) || self.is_current_at(self.elapsed_ms())
     }
 
+    /// Whether changes are followed, and were seen to their end not too long ago.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.follows.load(Ordering::Acquire) && self.is_current_at(self.elapsed_ms())
+    }
+
     fn is_current_at(&self, at_ms: i64) -> bool {
-        at_ms.saturating_sub(self.last_ok_ms.load(Ordering::Acquire)) <= STALE_AFTER_MS
+        at_ms.saturating_sub(self.last_ok_ms.load(Ordering::Acquire)) <= self.stale_after_ms
     }
 
     fn elapsed_ms(&self) -> i64 {
@@ -72,9 +81,9 @@ impl Engine {
         let mut seen = None;
         loop {
             if let Err(error) = self.look(&mut seen).await {
-                // What happened meanwhile is unknown: remember nothing until it is known again.
+                // What happens meanwhile is unknown. What is remembered counts for a little longer, and for
+                // nothing once the sequence can be read again: after a failover it may have gone back.
                 seen = None;
-                self.inner.cache.forget_all();
                 tracing::warn!(%error, "the sequence of changes cannot be read");
             }
             tokio::select! {
@@ -106,7 +115,7 @@ impl Engine {
             let from = *last;
             let job = self
                 .store()
-                .read(move |s| Box::pin(async move { s.changes_since(from, BATCH).await }));
+                .read_apart(move |s| Box::pin(async move { s.changes_since(from, BATCH).await }));
             let changes = job.await?;
             for change in &changes {
                 self.inner.cache.forget(&change.change);
@@ -126,7 +135,7 @@ impl Engine {
     async fn latest_seq(&self) -> Result<i64, Error> {
         Ok(self
             .store()
-            .read(|s| Box::pin(async move { s.latest_seq().await }))
+            .read_apart(|s| Box::pin(async move { s.latest_seq().await }))
             .await?)
     }
 }
@@ -137,13 +146,13 @@ mod tests {
 
     #[test]
     fn what_is_remembered_counts_where_nobody_follows() {
-        let following = Following::new();
+        let following = Following::new(STALE_AFTER);
         assert!(following.is_current());
     }
 
     #[test]
     fn what_is_remembered_counts_only_after_a_good_look() {
-        let following = Following::new();
+        let following = Following::new(STALE_AFTER);
         following.begin();
         assert!(!following.is_current());
         following.caught_up(following.elapsed_ms());
@@ -152,11 +161,11 @@ mod tests {
 
     #[test]
     fn what_is_remembered_counts_no_more_half_a_second_after_the_last_good_look() {
-        let following = Following::new();
+        let following = Following::new(STALE_AFTER);
         following.begin();
         following.caught_up(1_000);
-        assert!(following.is_current_at(1_000 + STALE_AFTER_MS));
-        assert!(!following.is_current_at(1_001 + STALE_AFTER_MS));
+        assert!(following.is_current_at(1_500));
+        assert!(!following.is_current_at(1_501));
         // A look that began later and has not ended says nothing yet.
         following.caught_up(2_000);
         assert!(following.is_current_at(2_400));

@@ -156,6 +156,14 @@ fn basic(config: &Config) -> Vec<Line> {
         Line::path("data_dir", &config.data_dir.value, config.data_dir.origin),
         Line::of("database", &config.database),
         master_key(&config.master_key),
+        Line::new(
+            "storage.serve_through_outage_seconds",
+            config.serve_through_outage.as_secs(),
+            match config.serve_through_outage.is_zero() {
+                true => Origin::Default,
+                false => Origin::File,
+            },
+        ),
         Line::of("server.threads", &config.threads),
         Line::of("server.max_connections", &config.max_connections),
         Line::new(

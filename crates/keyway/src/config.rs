@@ -24,10 +24,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use url::Url;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_DATA_DIR: &str = "./keyway-data";
+/// The longest an operator may let remembered things be served without the database, in seconds.
+const OUTAGE_MAX_SECS: u64 = 300;
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 
 /// How much is logged, and how.
@@ -78,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) shared_apps: BTreeMap<Provider, SharedApp>,
     /// What may be called, and who is believed.
     pub(crate) network: Network,
+    /// How long what is remembered is served while the database cannot be reached.
+    pub(crate) serve_through_outage: Duration,
     /// Requests a second per application.
     pub(crate) requests_per_second: Option<NonZeroU32>,
     /// Whether applications whose settings ask for it may read providers' access tokens.
@@ -149,6 +154,7 @@ impl Config {
             shared_apps: providers::shared_apps(file.shared_apps, base)?,
             providers: providers::overrides(file.providers)?,
             network: Network::resolve(file.network)?,
+            serve_through_outage: serve_through_outage(file.storage.serve_through_outage_seconds)?,
             requests_per_second: file.limits.requests_per_second,
             allow_provider_tokens: file.tokens.allow_provider_tokens,
             ignored_variables: environment.unknown(),
@@ -356,6 +362,18 @@ fn database(
         (url, _) => url,
     };
     Ok(Setting::new(url, text.origin))
+}
+
+fn serve_through_outage(secs: Option<u64>) -> anyhow::Result<Duration> {
+    let secs = secs.unwrap_or(0);
+    if secs > OUTAGE_MAX_SECS {
+        let what = format!("storage.serve_through_outage_seconds is {secs}");
+        let next = format!(
+            "Write at most {OUTAGE_MAX_SECS}: for so long a key that was revoked elsewhere may open."
+        );
+        return Err(Failure::bad_input(what).next(next).into());
+    }
+    Ok(Duration::from_secs(secs))
 }
 
 fn threads(file: &FileConfig) -> Setting<usize> {

@@ -269,5 +269,6 @@ fn settings(config: &Config) -> Settings {
         public_url,
         shared_apps: config.shared_apps.clone(),
         probe_credentials: true,
+        serve_through_outage: config.serve_through_outage,
     }
 }

@@ -145,8 +145,11 @@ fn check(applied: &[(i64, String)]) -> Result<i64, StoreError> {
 
 /// Applies what is missing, all in the session's one transaction.
 pub(crate) async fn apply(session: &mut Session<'_>) -> Result<MigrationReport, StoreError> {
+    session.be_patient();
     // On SQLite the transaction itself keeps others out.
     if session.backend() == Backend::Postgres {
+        // Another process may be at a long migration: it is waited for.
+        session.batch("SET LOCAL lock_timeout = 0").await?;
         session.fetch(&POSTGRES_LOCK, args![ADVISORY_LOCK]).await?;
     }
     session.batch(MAKE_TABLE).await?;

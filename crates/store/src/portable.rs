@@ -220,6 +220,7 @@ impl Session<'_> {
         &mut self,
         table: &'static PortableTable,
     ) -> Result<i64, StoreError> {
+        self.be_patient();
         self.number(&table.count, &[]).await
     }
 

@@ -10,6 +10,7 @@ use deadpool_postgres::Transaction;
 use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::time::{Clock, UnixMillis};
 use rusqlite::Connection;
+use std::time::Duration;
 
 enum Link<'s> {
     Sqlite(&'s mut Connection),
@@ -24,6 +25,10 @@ pub struct Session<'s> {
     link: Link<'s>,
     clock: &'s dyn Clock,
     has_failed: bool,
+    /// How long one statement may take, on PostgreSQL.
+    patience: Option<Duration>,
+    /// Whether the server did not answer in time: the connection is of no use any more.
+    is_lost: bool,
 }
 
 impl<'s> Session<'s> {
@@ -32,6 +37,8 @@ impl<'s> Session<'s> {
             link: Link::Sqlite(connection),
             clock,
             has_failed: false,
+            patience: None,
+            is_lost: false,
         }
     }
 
@@ -40,7 +47,20 @@ impl<'s> Session<'s> {
             link: Link::Postgres(transaction),
             clock,
             has_failed: false,
+            patience: Some(postgres::STATEMENT_MAX),
+            is_lost: false,
         }
+    }
+
+    /// Lets the statements of this job take as long as they need: those of a command that reads whole tables,
+    /// or of a migration. Others give up on a server that does not answer.
+    pub const fn be_patient(&mut self) {
+        self.patience = None;
+    }
+
+    /// Whether the server did not answer in time.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// Which database this is.
@@ -121,7 +141,8 @@ impl<'s> Session<'s> {
         let rows = match &mut self.link {
             Link::Sqlite(connection) => sqlite::statement::fetch(connection, statement, args),
             Link::Postgres(transaction) => {
-                postgres::statement::fetch(transaction, statement, args).await
+                let fetching = postgres::statement::fetch(transaction, statement, args);
+                postgres::within(self.patience, &mut self.is_lost, fetching).await
             }
         };
         self.note(rows)
@@ -137,7 +158,8 @@ impl<'s> Session<'s> {
         let count = match &mut self.link {
             Link::Sqlite(connection) => sqlite::statement::execute(connection, statement, args),
             Link::Postgres(transaction) => {
-                postgres::statement::execute(transaction, statement, args).await
+                let executing = postgres::statement::execute(transaction, statement, args);
+                postgres::within(self.patience, &mut self.is_lost, executing).await
             }
         };
         self.note(count)

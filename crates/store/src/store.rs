@@ -128,6 +128,24 @@ impl Store {
         }
     }
 
+    /// Runs `job` as [`Store::read`] does, on PostgreSQL on a connection that is kept apart from those of
+    /// requests: for what must not wait behind them.
+    ///
+    /// # Errors
+    /// Those of the job, and [`StoreError::Unavailable`].
+    pub async fn read_apart<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        match &self.0.database {
+            Database::Sqlite(_) => self.read(job).await,
+            Database::Postgres(postgres) => postgres.read_apart(&*self.0.clock, job).await,
+        }
+    }
+
     /// Runs `job` in one transaction, and answers when it is committed and on disk. An `Err` of the
     /// job rolls everything back and is handed through.
     ///

@@ -268,6 +268,7 @@ fn settings(options: &WorldOptions) -> Settings {
         issuer: options.public_url.to_owned(),
         shared_apps: options.shared_apps.clone(),
         probe_credentials: options.probe_credentials,
+        serve_through_outage: std::time::Duration::ZERO,
     }
 }
 

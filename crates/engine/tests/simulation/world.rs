@@ -194,6 +194,7 @@ impl World {
                 issuer: "https://keyway.example".to_owned(),
                 shared_apps: BTreeMap::new(),
                 probe_credentials: false,
+                serve_through_outage: std::time::Duration::ZERO,
             },
             runtime: Handle::current(),
         });

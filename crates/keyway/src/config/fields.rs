@@ -21,6 +21,7 @@ const PLAIN: [(&str, &[&str]); 7] = [
             "database",
             "master_key_file",
             "master_key_command",
+            "serve_through_outage_seconds",
         ],
     ),
     (
@@ -198,6 +199,7 @@ mod tests {
     fn the_list_of_fields_and_the_file_agree() {
         let value = |name: &str| match name {
             "threads" | "max_connections" | "requests_per_second" => "1",
+            "serve_through_outage_seconds" => "1",
             "allow_private_addresses" | "allow_provider_tokens" => "true",
             "trusted_proxies" | "applications" | "scopes" => "[]",
             "format" => "'json'",

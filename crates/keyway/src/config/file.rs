@@ -61,6 +61,8 @@ pub(crate) struct StorageTable {
     pub(crate) master_key_file: Option<PathBuf>,
     /// A command that prints the master key.
     pub(crate) master_key_command: Option<String>,
+    /// How long remembered things are served while the database cannot be reached.
+    pub(crate) serve_through_outage_seconds: Option<u64>,
 }
 
 /// `[transit]`

@@ -13,6 +13,8 @@ mod keyring;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod site;

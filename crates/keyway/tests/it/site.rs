@@ -21,6 +21,8 @@ pub(crate) struct Site {
     database: TestDatabase,
     directory: TempDir,
     runtime: Runtime,
+    /// A database that somebody else takes care of.
+    elsewhere: Option<String>,
 }
 
 /// The program with nobody's settings but the test's.
@@ -48,7 +50,17 @@ impl Site {
             database,
             directory: tempfile::tempdir().unwrap(),
             runtime,
+            elsewhere: None,
         })
+    }
+
+    /// A site on a database that somebody else takes care of.
+    pub(crate) fn at(url: &str) -> Self {
+        let site = Self::on(Backend::Sqlite).unwrap();
+        Self {
+            elsewhere: Some(url.to_owned()),
+            ..site
+        }
     }
 
     pub(crate) fn data_dir(&self) -> &Path {
@@ -56,6 +68,9 @@ impl Site {
     }
 
     fn database_url(&self) -> String {
+        if let Some(url) = &self.elsewhere {
+            return url.clone();
+        }
         match self.database.url() {
             DatabaseUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
             DatabaseUrl::Postgres(url) => url.clone(),
@@ -239,4 +254,18 @@ pub(crate) fn get_as(address: &str, path: &str, proof: Option<&str>) -> (u16, St
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, body.to_owned())
+}
+
+/// Where a page sends the browser.
+pub(crate) fn location(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let line = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("location: "));
+    line.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }

@@ -11,6 +11,10 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+/// A process that stands still while it holds locks must not hold up the others: the server ends a transaction in
+/// which nothing happens, and a wait for a lock, in milliseconds.
+const SESSION: &str = "SET idle_in_transaction_session_timeout = 10000; SET lock_timeout = 10000";
+
 pub(super) struct OnRuntime {
     pub(super) runtime: Handle,
     pub(super) tls: MakeRustlsConnect,
@@ -34,6 +38,7 @@ impl Connect for OnRuntime {
             let (client, connection) = as_on(&self.runtime, connecting).await?;
             // How a connection ended is told to the next statement on it.
             let driver = self.runtime.spawn(async move { drop(connection.await) });
+            client.batch_execute(SESSION).await?;
             Ok((client, driver))
         })
     }

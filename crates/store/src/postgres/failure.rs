@@ -24,6 +24,9 @@ fn of_server(error: &DbError) -> StoreError {
     let told = format!("PostgreSQL answered with code {}", code.code());
     match code.code() {
         "40001" | "40P01" | "55P03" => StoreError::busy(told),
+        // It is a standby now: another server takes the writes.
+        "25006" => StoreError::down(format!("{told}: it takes no writes")),
+        "25P03" => StoreError::down(format!("{told}: the transaction stood still for too long")),
         // About connections, accounts and the server itself, these messages help and quote no rows.
         other if OUTAGES.iter().any(|class| other.starts_with(class)) => {
             StoreError::down(format!("{told}: {}", error.message()))

@@ -7,6 +7,10 @@ use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence before the server is asked whether it is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// How long what was sent may stay unconfirmed.
+const UNHEARD_MAX: Duration = Duration::from_secs(20);
 
 /// What is asked of the server's certificate. The modes mean what libpq's documentation says, except
 /// that `verify-ca` checks the name too.
@@ -61,6 +65,9 @@ fn driver_config(base: &str, query: &[(String, String)]) -> Result<Config, Datab
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
+    // A server that went away without a word is noticed.
+    config.keepalives_idle(KEEPALIVE_IDLE);
+    config.tcp_user_timeout(UNHEARD_MAX);
     if config.get_application_name().is_none() {
         config.application_name("keyway");
     }

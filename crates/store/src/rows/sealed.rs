@@ -161,6 +161,7 @@ impl Session<'_> {
         &mut self,
         column: SealedColumn,
     ) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+        self.be_patient();
         self.many(column.count(), &[], prefix_count).await
     }
 }

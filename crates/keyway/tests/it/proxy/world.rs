@@ -121,6 +121,17 @@ impl World {
         Some(Self::of(site, &strict(3600), None, ""))
     }
 
+    /// The same on a database at `url` that somebody else takes care of, with more lines in the configuration.
+    pub(crate) fn elsewhere(url: &str, more: &str) -> Self {
+        Self::of(Site::at(url), &|_| {}, None, more)
+    }
+
+    /// A world whose provider lets refresh tokens be.
+    pub(crate) fn plain(backend: Backend) -> Option<Self> {
+        let site = Site::on(backend)?;
+        Some(Self::of(site, &|_| {}, None, ""))
+    }
+
     /// The same, with access tokens that live for `life_secs`.
     pub(crate) fn hurried(backend: Backend, life_secs: i64) -> Option<Self> {
         let site = Site::on(backend)?;

@@ -1,0 +1,107 @@
+//! One refresh for each grant, over all servers.
+
+use super::{PATIENCE, until};
+use crate::proxy::world::{CLIENT, World};
+use crate::site::{Server, signal};
+use keyway_store::Backend;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many grants; more on demand.
+fn grants() -> usize {
+    let wanted = std::env::var_os("KEYWAY_REPLICA_GRANTS");
+    let wanted = wanted.and_then(|text| text.to_str()?.parse().ok());
+    wanted.unwrap_or(120)
+}
+
+fn refreshes(world: &World) -> u64 {
+    world.sandbox.counters().token_requests_of("refresh_token")
+}
+
+/// Grants whose access tokens have ended, and how often was refreshed to make them.
+fn expired(world: &World) -> (Vec<String>, u64) {
+    let ids = (0..grants()).map(|n| world.grant(&format!("user-{n}@example.com"), CLIENT, None));
+    let ids: Vec<String> = ids.collect();
+    world.execute("UPDATE token_sets SET access_expires_at = 1");
+    let before = refreshes(world);
+    (ids, before)
+}
+
+/// The status of a call; `None` if the server is gone.
+fn status(server: &Server, key: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(&server.address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let text = String::from_utf8_lossy(&answer);
+    text.split(' ').nth(1)?.parse().ok()
+}
+
+/// Calls for every grant through two servers at about the same time; how many calls were answered.
+fn call_all(world: &World, servers: &[&Server], ids: &[String], done: &AtomicUsize) {
+    let callers = 2;
+    std::thread::scope(|scope| {
+        for caller in 0..servers.len() * callers {
+            let server = servers[caller % servers.len()];
+            scope.spawn(move || {
+                let start = caller * ids.len() / (servers.len() * callers);
+                let share = 2 * ids.len() / (servers.len() * callers);
+                for id in ids.iter().cycle().skip(start).take(share + 1) {
+                    let path = format!("/v3/grants/{id}/proxy/echo");
+                    let Some(status) = status(server, &world.key, &path) else {
+                        return; // its server was killed
+                    };
+                    assert_eq!(status, 200);
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn rule_05_four_servers_refresh_each_grant_once() {
+    let Some(world) = World::rotating(Backend::Postgres) else {
+        return;
+    };
+    let (ids, before) = expired(&world);
+    let more: Vec<Server> = (0..3).map(|_| world.replica()).collect();
+    let servers: Vec<&Server> = std::iter::once(&world.server).chain(&more).collect();
+    call_all(&world, &servers, &ids, &AtomicUsize::new(0));
+    assert_eq!(
+        refreshes(&world) - before,
+        u64::try_from(ids.len()).unwrap()
+    );
+}
+
+#[test]
+fn rule_05_a_killed_server_costs_at_most_the_refreshes_it_had_in_flight() {
+    let Some(world) = World::plain(Backend::Postgres) else {
+        return;
+    };
+    let (ids, before) = expired(&world);
+    let victim = world.replica();
+    let more = world.replica();
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let calling =
+            scope.spawn(|| call_all(&world, &[&world.server, &victim, &more], &ids, &done));
+        until("a third of the calls", || {
+            done.load(Ordering::Relaxed) > ids.len() * 2 / 3
+        });
+        signal("KILL", victim.pid());
+        calling.join().unwrap();
+    });
+    let made = usize::try_from(refreshes(&world) - before).unwrap();
+    // Two callers were at the killed server: each had one refresh under way at most.
+    assert!(
+        (ids.len()..=ids.len() + 2).contains(&made),
+        "{made} for {}",
+        ids.len()
+    );
+}
