@@ -204,7 +204,7 @@ fn shared_app(table: &str, app: &SharedApp) -> Vec<Line> {
 }
 
 /// What is allowed and yet probably not meant.
-fn warnings(config: &Config) -> Vec<String> {
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let is_local = config.listen.value.ip().is_loopback();
     if config.public_url.value.scheme() == "http" && !is_local {

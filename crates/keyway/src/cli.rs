@@ -3,7 +3,7 @@
 mod copies;
 mod keyring;
 
-pub(crate) use copies::{BackupArgs, ExportArgs, ImportArgs, RestoreArgs};
+pub(crate) use copies::{BackupArgs, DoctorArgs, ExportArgs, ImportArgs, RestoreArgs};
 pub(crate) use keyring::{KeyringCommand, ReplaceMasterArgs, RotateArgs};
 
 use crate::rotate::KeyRotateArgs;
@@ -109,6 +109,9 @@ pub(crate) enum Command {
     /// Look at the keys that seal the database's secrets, rotate them, replace the master key
     #[command(subcommand)]
     Keyring(KeyringCommand),
+    /// Look at configuration, database, keys, clocks and providers, and say what to do
+    #[command(after_help = copies::DOCTOR_HELP)]
+    Doctor(DoctorArgs),
     /// Copy the SQLite database, beside a running server or not
     #[command(after_help = copies::BACKUP_HELP)]
     Backup(BackupArgs),
@@ -497,6 +500,7 @@ mod tests {
             "keyway link --app ID --provider google --credential ID --login-hint a@b.c",
             "keyway config check --config f --json",
             "keyway backup f",
+            "keyway doctor --json",
             "keyway restore f --replace",
             "keyway export f",
             "keyway import f --json",

@@ -71,9 +71,14 @@ fn is_ours(kind: ErrorKind) -> bool {
     )
 }
 
-/// The whole story, for standard error: what failed, its causes, what to do next.
-pub(crate) fn report(error: &anyhow::Error) -> String {
-    let mut text = format!("keyway: {error}");
+/// What the error says to do next.
+pub(crate) fn next_step(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Failure>()?.next.as_deref()
+}
+
+/// What failed, and its causes.
+pub(crate) fn story(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
     let mut told = error.to_string();
     for cause in error.chain().skip(1) {
         let words = cause.to_string();
@@ -83,10 +88,13 @@ pub(crate) fn report(error: &anyhow::Error) -> String {
             told = words;
         }
     }
-    if let Some(next) = error
-        .downcast_ref::<Failure>()
-        .and_then(|f| f.next.as_deref())
-    {
+    text
+}
+
+/// The whole story, for standard error: what failed, its causes, what to do next.
+pub(crate) fn report(error: &anyhow::Error) -> String {
+    let mut text = format!("keyway: {}", story(error));
+    if let Some(next) = next_step(error) {
         let _ = write!(text, "\n  {}", next.replace('\n', "\n  "));
     }
     text

@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod key;
 mod keyring;
@@ -51,6 +52,7 @@ fn run(command: &Command, environment: &Environment) -> anyhow::Result<()> {
         Command::Key(command) => key::run(command, environment),
         Command::Backup(args) => backup::run(args, environment),
         Command::Restore(args) => backup::restore::run(args, environment),
+        Command::Doctor(args) => doctor::run(args, environment),
         Command::Export(args) => portable::export::run(args, environment),
         Command::Import(args) => portable::import::run(args, environment),
         Command::Keyring(command) => keyring::run(command, environment),

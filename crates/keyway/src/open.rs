@@ -118,7 +118,11 @@ fn make_data_directory(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn require_database_file(config: &Config) -> anyhow::Result<()> {
+/// Fails where there is no database yet, saying how one is made.
+///
+/// # Errors
+/// If the SQLite file does not exist.
+pub(crate) fn require_database_file(config: &Config) -> anyhow::Result<()> {
     match &config.database.value {
         DatabaseUrl::Sqlite(path) if !path.exists() => Err(no_database(config).into()),
         _ => Ok(()),

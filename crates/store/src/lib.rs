@@ -26,7 +26,7 @@ mod url;
 pub use error::{Constraint, Outage, StoreError};
 pub use filter::GrantFilter;
 pub use futures_util::future::BoxFuture;
-pub use migrations::MigrationReport;
+pub use migrations::{MigrationReport, newest_schema_version};
 pub use portable::{Cell, CellKind, Column, PortableTable, portable_tables};
 pub use rows::sealed::{SealedColumn, SealedRow};
 pub use rows::sweeps::SweptDeleted;

@@ -108,6 +108,12 @@ impl Migration {
     }
 }
 
+/// The version this program brings a database to.
+#[must_use]
+pub fn newest_schema_version() -> i64 {
+    newest()
+}
+
 fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }

@@ -1,8 +1,17 @@
-//! `keyway backup`, `restore`, `export` and `import`.
+//! `keyway doctor`, `backup`, `restore`, `export` and `import`.
 
 use super::SettingFlags;
 use clap::Args;
 use std::path::PathBuf;
+
+pub(super) const DOCTOR_HELP: &str = "\
+Examples:
+  keyway doctor
+  keyway doctor --config keyway.toml --json
+
+Changes nothing, and may be asked beside a running server. Calls the token endpoint of each provider that is
+in use. On a large SQLite database the search for damage takes a while. Status 1 if something keeps a server
+from working; warnings do not.";
 
 pub(super) const BACKUP_HELP: &str = "\
 Examples:
@@ -36,6 +45,17 @@ Examples:
 The database must be empty, and the master key the one of the exported database. The file is checked whole
 before anything is written. Interrupted, the same command goes on where it stopped; until it is done, no server
 starts on the database.";
+
+/// `keyway doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The settings shared with other commands.
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+}
 
 /// `keyway backup`.
 #[derive(Args, Debug)]

@@ -9,6 +9,8 @@ mod copies;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod proxy;

@@ -24,7 +24,7 @@ pub(crate) struct World {
     pub(crate) key: String,
     pub(crate) app: String,
     site: Site,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     secrets: Vec<(String, String)>,
     _runtime: Runtime,
 }
@@ -227,6 +227,13 @@ impl World {
     pub(crate) fn revoke_key(&self, id: &str) {
         let revoked = self.site.run(&["key", "revoke", "--app", &self.app, id]);
         assert!(revoked.status.success());
+    }
+
+    /// Runs a command with the server's configuration.
+    pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = self.site.command(arguments);
+        command.args(["--config", self.file.to_str().unwrap()]);
+        command.output().unwrap()
     }
 
     /// Statements past the program.
