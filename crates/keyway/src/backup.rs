@@ -2,7 +2,7 @@
 
 pub(crate) mod restore;
 
-use crate::cli::BackupArgs;
+use crate::cli::FileArgs;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// In words for the operator.
-pub(crate) fn run(args: &BackupArgs, environment: &Environment) -> anyhow::Result<()> {
+pub(crate) fn run(args: &FileArgs, environment: &Environment) -> anyhow::Result<()> {
     with_database(&args.settings, environment, async |config, opened| {
         let path = sqlite_path(config)?;
         refuse_existing(&args.file)?;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &BackupArgs, environment: &Environment) -> anyhow::Resul
     })
 }
 
-fn report(args: &BackupArgs, master_key: &str) -> anyhow::Result<()> {
+fn report(args: &FileArgs, master_key: &str) -> anyhow::Result<()> {
     let bytes = size(&args.file);
     if args.json {
         let file = args.file.display().to_string();

@@ -3,7 +3,7 @@
 mod copies;
 mod keyring;
 
-pub(crate) use copies::{BackupArgs, DoctorArgs, ExportArgs, ImportArgs, RestoreArgs};
+pub(crate) use copies::{DoctorArgs, FileArgs, RestoreArgs};
 pub(crate) use keyring::{KeyringCommand, ReplaceMasterArgs, RotateArgs};
 
 use crate::rotate::KeyRotateArgs;
@@ -114,16 +114,16 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Copy the SQLite database, beside a running server or not
     #[command(after_help = copies::BACKUP_HELP)]
-    Backup(BackupArgs),
+    Backup(FileArgs),
     /// Put a backup in place of the SQLite database
     #[command(after_help = copies::RESTORE_HELP)]
     Restore(RestoreArgs),
     /// Write the whole database, sealed as it is, into a file that `import` reads
     #[command(after_help = copies::EXPORT_HELP)]
-    Export(ExportArgs),
+    Export(FileArgs),
     /// Read an exported database into an empty one, of either kind
     #[command(after_help = copies::IMPORT_HELP)]
-    Import(ImportArgs),
+    Import(FileArgs),
     /// Make, list and revoke service accounts, which manage API keys over HTTP
     #[command(subcommand)]
     ServiceAccount(ServiceAccountCommand),

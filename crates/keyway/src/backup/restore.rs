@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 /// # Errors
 /// In words for the operator.
 pub(crate) fn run(args: &RestoreArgs, environment: &Environment) -> anyhow::Result<()> {
-    let config = Config::load_settings(&args.settings, environment)?;
+    let config = Config::load_settings(&args.backup.settings, environment)?;
     logging::start(&config.log, Program::Command);
     let aside = on_runtime(async |runtime| restore(args, &config, runtime.handle()).await)?;
     report(args, &config, aside.as_deref())
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &RestoreArgs, environment: &Environment) -> anyhow::Resu
 
 fn report(args: &RestoreArgs, config: &Config, aside: Option<&Path>) -> anyhow::Result<()> {
     let aside = aside.map(|path| path.display().to_string());
-    if args.json {
+    if args.backup.json {
         let database = config.database.value.to_string();
         return Ok(output::json(
             &json!({"database": database, "put_aside": aside}),
@@ -40,7 +40,7 @@ fn report(args: &RestoreArgs, config: &Config, aside: Option<&Path>) -> anyhow::
     output::line(&format!(
         "{} is what {} holds. What happened since is not known to it: revoke again what was revoked.",
         config.database.value,
-        args.file.display()
+        args.backup.file.display()
     ))?;
     match aside {
         Some(path) => Ok(output::line(&format!(
@@ -56,8 +56,10 @@ async fn restore(
     runtime: &Handle,
 ) -> anyhow::Result<Option<PathBuf>> {
     let target = sqlite_path(config)?;
-    if !args.file.exists() {
-        return Err(Failure::bad_input(format!("there is no {}", args.file.display())).into());
+    if !args.backup.file.exists() {
+        return Err(
+            Failure::bad_input(format!("there is no {}", args.backup.file.display())).into(),
+        );
     }
     let held = hold(target, args.replace)?;
     if let Some(directory) = target.parent().filter(|path| !path.as_os_str().is_empty()) {
@@ -101,8 +103,8 @@ async fn check(
     runtime: &Handle,
     draft: &Path,
 ) -> anyhow::Result<()> {
-    let file = args.file.display();
-    let copied = copy(&args.file, draft).await;
+    let file = args.backup.file.display();
+    let copied = copy(&args.backup.file, draft).await;
     copied.with_context(|| {
         Failure::new(format!("{file} cannot be used as a backup"))
             .next("It has to be a whole SQLite file made by `keyway backup`. Nothing was changed.")

@@ -57,10 +57,10 @@ pub(crate) struct DoctorArgs {
     pub(crate) settings: SettingFlags,
 }
 
-/// `keyway backup`.
+/// A copy of a database: `keyway backup`, `export` and `import`.
 #[derive(Args, Debug)]
-pub(crate) struct BackupArgs {
-    /// The file to write; must not be there yet
+pub(crate) struct FileArgs {
+    /// The file; one that is written must not be there yet
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON
@@ -74,44 +74,10 @@ pub(crate) struct BackupArgs {
 /// `keyway restore`.
 #[derive(Args, Debug)]
 pub(crate) struct RestoreArgs {
-    /// The backup
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
     /// Put the database that is there aside
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The settings shared with other commands.
+    /// The backup.
     #[command(flatten)]
-    pub(crate) settings: SettingFlags,
-}
-
-/// `keyway export`.
-#[derive(Args, Debug)]
-pub(crate) struct ExportArgs {
-    /// The file to write; must not be there yet
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The settings shared with other commands.
-    #[command(flatten)]
-    pub(crate) settings: SettingFlags,
-}
-
-/// `keyway import`.
-#[derive(Args, Debug)]
-pub(crate) struct ImportArgs {
-    /// The exported database
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The settings shared with other commands.
-    #[command(flatten)]
-    pub(crate) settings: SettingFlags,
+    pub(crate) backup: FileArgs,
 }

@@ -2,7 +2,7 @@
 
 use super::format::{Chain, End, FORM, Header, Line, Rows, to_json};
 use crate::backup::refuse_existing;
-use crate::cli::ExportArgs;
+use crate::cli::FileArgs;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
 use crate::master_key::file::{create_private, sync_directory, with_suffix};
@@ -48,7 +48,7 @@ impl Writing {
 ///
 /// # Errors
 /// In words for the operator.
-pub(crate) fn run(args: &ExportArgs, environment: &Environment) -> anyhow::Result<()> {
+pub(crate) fn run(args: &FileArgs, environment: &Environment) -> anyhow::Result<()> {
     with_database(&args.settings, environment, async |config, opened| {
         refuse_existing(&args.file)?;
         let draft = with_suffix(&args.file, &format!(".{}", std::process::id()));
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &ExportArgs, environment: &Environment) -> anyhow::Resul
     })
 }
 
-fn report(args: &ExportArgs, rows: u64) -> anyhow::Result<()> {
+fn report(args: &FileArgs, rows: u64) -> anyhow::Result<()> {
     let file = args.file.display().to_string();
     if args.json {
         return Ok(output::json(&json!({"file": file, "rows": rows}))?);

@@ -2,7 +2,7 @@
 //! in the same transaction, so that it goes on from wherever it stopped.
 
 use super::format::{Chain, End, FORM, Header, Line, Rows};
-use crate::cli::ImportArgs;
+use crate::cli::FileArgs;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
@@ -55,7 +55,7 @@ pub(crate) async fn under_way(store: &Store) -> anyhow::Result<Option<UnderWay>>
 ///
 /// # Errors
 /// In words for the operator.
-pub(crate) fn run(args: &ImportArgs, environment: &Environment) -> anyhow::Result<()> {
+pub(crate) fn run(args: &FileArgs, environment: &Environment) -> anyhow::Result<()> {
     let config = Config::load_settings(&args.settings, environment)?;
     logging::start(&config.log, Program::Command);
     on_runtime(async |runtime| {
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &ImportArgs, environment: &Environment) -> anyhow::Resul
     })
 }
 
-fn report(args: &ImportArgs, config: &Config, rows: u64) -> anyhow::Result<()> {
+fn report(args: &FileArgs, config: &Config, rows: u64) -> anyhow::Result<()> {
     let database = config.database.value.to_string();
     if args.json {
         return Ok(output::json(&json!({"database": database, "rows": rows}))?);
@@ -130,7 +130,7 @@ fn check_file(path: &Path) -> anyhow::Result<Whole> {
 }
 
 async fn import(
-    args: &ImportArgs,
+    args: &FileArgs,
     config: &Config,
     runtime: &Handle,
     (store, whole): (&Store, &Whole),
@@ -163,7 +163,7 @@ async fn import(
 
 /// From where to go on: the beginning, on an empty database.
 async fn begin(
-    args: &ImportArgs,
+    args: &FileArgs,
     config: &Config,
     store: &Store,
     whole: &Whole,
@@ -202,7 +202,7 @@ async fn begin(
 
 /// Opens the vault of the file with the master key, and checks the file's digest with it.
 async fn require_genuine(
-    args: &ImportArgs,
+    args: &FileArgs,
     config: &Config,
     runtime: &Handle,
     whole: &Whole,
