@@ -63,11 +63,25 @@ impl Query {
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0
     }
+
+    /// The pairs with one of these names.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        let is_named = |(name, _): &&(String, String)| names.contains(&name.as_str());
+        Self(self.0.iter().filter(is_named).cloned().collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rule_07_a_page_repeats_no_parameter_that_means_nothing_to_it() {
+        let query = Query::parse(b"client_id=a&client_secret=kwk_x&state=s&state=t").unwrap();
+        let expected = [("client_id", "a"), ("state", "s"), ("state", "t")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(query.only(&["client_id", "state"]).pairs(), expected);
+    }
 
     #[test]
     fn the_last_value_counts_and_empty_ones_do_not() {

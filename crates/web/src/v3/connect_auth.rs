@@ -11,6 +11,27 @@ use http::header::{ACCEPT, USER_AGENT};
 use keyway_core::provider::Provider;
 use keyway_engine::sign_in::{AuthorizeParams, Browser, Start};
 
+/// The parameters that mean something here. A page repeats these and no others.
+const PARAMETERS: [&str; 17] = [
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "provider",
+    "scope",
+    "prompt",
+    "state",
+    "login_hint",
+    "access_type",
+    "code_challenge",
+    "code_challenge_method",
+    "credential_id",
+    "options",
+    "smtp_required",
+    "include_grant_scopes",
+    "metadata",
+    "external_id",
+];
+
 fn params(query: &Query) -> AuthorizeParams {
     AuthorizeParams {
         client_id: query.owned("client_id"),
@@ -103,7 +124,8 @@ async fn choose(call: &Call, application_name: &str, providers: &[Provider]) -> 
         None => None,
     };
     let words = hosted::Words::of(application_name, application.as_ref());
-    call.app.pages.picker(&words, &call.query, providers)
+    let query = call.query.only(&PARAMETERS);
+    call.app.pages.picker(&words, &query, providers)
 }
 
 #[cfg(test)]
@@ -129,25 +151,7 @@ mod tests {
 
     #[test]
     fn every_documented_parameter_reaches_the_engine() {
-        let names = [
-            "client_id",
-            "redirect_uri",
-            "response_type",
-            "provider",
-            "scope",
-            "prompt",
-            "state",
-            "login_hint",
-            "access_type",
-            "code_challenge",
-            "code_challenge_method",
-            "credential_id",
-            "options",
-            "smtp_required",
-            "include_grant_scopes",
-            "metadata",
-            "external_id",
-        ];
+        let names = PARAMETERS;
         let encoded: Vec<String> = names
             .iter()
             .map(|name| format!("{name}=<{name}>"))
