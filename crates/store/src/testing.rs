@@ -34,6 +34,12 @@ pub trait Stage: Send + Sync {
     /// Ends when the job may go on. An error takes its place: before a job it does not run, after one
     /// nobody hears how it ended.
     fn turn(&self, moment: Moment) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Whether nothing else runs on the thread while a writing job runs. Only SQLite's jobs can: their
+    /// work is done by a thread of their own.
+    fn is_alone(&self) -> bool {
+        true
+    }
 }
 
 /// Waits for `work`, which another thread does, and lets nothing else run on this one meanwhile.
@@ -193,6 +199,17 @@ impl TestDatabase {
         }
     }
 
+    /// The first column of every row of the answer, which must be text.
+    ///
+    /// # Panics
+    /// If the database cannot be asked.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => sqlite_texts(path, sql),
+            DatabaseUrl::Postgres(url) => postgres_texts(url, sql).await,
+        }
+    }
+
     /// Every table's columns: `table`, `column`, `text|bigint|bytea`, whether it may be null.
     ///
     /// # Panics
@@ -211,20 +228,16 @@ impl TestDatabase {
     /// # Panics
     /// If the database cannot be asked.
     pub async fn indexes(&self) -> Vec<String> {
-        match &self.url {
-            DatabaseUrl::Sqlite(path) => sqlite_texts(
-                path,
-                "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1",
-            ),
-            DatabaseUrl::Postgres(url) => {
-                postgres_texts(
-                    url,
-                    "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public'
-                     AND indexname NOT LIKE '%_pkey' ORDER BY indexname COLLATE \"C\"",
-                )
-                .await
+        let sql = match &self.url {
+            DatabaseUrl::Sqlite(_) => {
+                "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1"
             }
-        }
+            DatabaseUrl::Postgres(_) => {
+                "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public'
+                 AND indexname NOT LIKE '%_pkey' ORDER BY indexname COLLATE \"C\""
+            }
+        };
+        self.texts(sql).await
     }
 
     /// Removes it. A SQLite file goes by itself when this is dropped; a PostgreSQL database, when it
