@@ -181,10 +181,10 @@ impl Store {
         outcome
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and SQLite's file can be written to.
     pub async fn is_ready(&self) -> bool {
         match &self.0.database {
-            Database::Sqlite(sqlite) => sqlite.is_ready(),
+            Database::Sqlite(sqlite) => sqlite.is_ready(Arc::clone(&self.0.clock)).await,
             Database::Postgres(postgres) => postgres.is_ready().await,
         }
     }

@@ -120,12 +120,21 @@ impl TestDatabase {
     /// # Panics
     /// If the directory cannot be made.
     #[must_use]
+    pub fn sqlite() -> Self {
+        Self::sqlite_in(&std::env::temp_dir())
+    }
+
+    /// An empty SQLite file in a directory of its own below `parent`.
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
+    #[must_use]
     #[expect(
         clippy::expect_used,
         reason = "a test without its directory cannot go on"
     )]
-    pub fn sqlite() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+    pub fn sqlite_in(parent: &std::path::Path) -> Self {
+        let directory = tempfile::tempdir_in(parent).expect("a temporary directory");
         Self {
             url: DatabaseUrl::Sqlite(directory.path().join("keyway.db")),
             home: Home::Directory(directory),

@@ -10,7 +10,7 @@ use keyway_testkit::{TestApplication, eventually};
 use std::sync::OnceLock;
 
 /// Longer than the first pause before a provider is told again, in seconds.
-const NEXT_TRY_SECS: i64 = 61;
+pub(crate) const NEXT_TRY_SECS: i64 = 61;
 
 /// Deleted now, or before by a process that could not tell of it.
 fn assert_gone<T: std::fmt::Debug>(again: Result<T, Error>, was_acknowledged: bool) {

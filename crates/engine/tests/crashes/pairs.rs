@@ -10,7 +10,7 @@ use keyway_core::grant::GrantLocator;
 use keyway_core::provider::Provider::Google;
 use keyway_engine::ErrorKind;
 use keyway_engine::grants::GrantPatch;
-use keyway_testkit::{Backend, STAGING, TestApplication, World, tell};
+use keyway_testkit::{Backend, STAGING, TestApplication, World, eventually, tell};
 use std::cell::Cell;
 
 /// About as many steps as the longest story has.
@@ -112,10 +112,22 @@ async fn play<S: Story>(world: &World, fate: Fate, meanwhile: Meanwhile, what: &
     if was_done.get() {
         meanwhile.check(&ground, &other).await;
     }
+    providers_are_told(world, &other).await;
     other.connect(&ground.sign_in()).await;
     let grant = ground.only_grant(&other).await.unwrap();
     ground.assert_works(&grant).await;
     rules::hold(world, what).await;
+}
+
+/// A revocation ends a user's consent, and with it a sign-in of that moment: none is left to be told of.
+async fn providers_are_told(world: &World, app: &TestApplication) {
+    world.pass_secs(deletions::NEXT_TRY_SECS);
+    app.engine().tick().await.unwrap();
+    let waiting = "SELECT id FROM token_sets WHERE state = 'revoking'";
+    eventually("all revocations are told", async || {
+        world.database().texts(waiting).await.is_empty()
+    })
+    .await;
 }
 
 async fn play_seed(world: &World, seed: u64) {

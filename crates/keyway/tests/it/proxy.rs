@@ -8,7 +8,7 @@ mod patience;
 mod soak;
 mod tunnels;
 mod upstream;
-mod world;
+pub(crate) mod world;
 
 use keyway_sandbox::{Fault, Faults};
 use serde_json::json;

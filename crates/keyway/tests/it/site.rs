@@ -51,6 +51,15 @@ impl Site {
         })
     }
 
+    /// Everything below `directory`, on SQLite.
+    pub(crate) fn below(directory: &Path) -> Self {
+        Self {
+            database: TestDatabase::sqlite_in(directory),
+            directory: tempfile::tempdir_in(directory).unwrap(),
+            runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+        }
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         self.directory.path()
     }
@@ -112,6 +121,11 @@ impl Site {
     /// Statements past the program.
     pub(crate) fn execute(&self, sql: &str) {
         self.runtime.block_on(self.database.execute(sql));
+    }
+
+    /// The first column of what a statement past the program finds.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        self.runtime.block_on(self.database.texts(sql))
     }
 
     /// Holds the database's write lock for some three seconds, while `then` is done.

@@ -127,6 +127,11 @@ impl World {
         Some(Self::of(site, &strict(life_secs), None, ""))
     }
 
+    /// A world on that database, whose provider replaces no refresh token.
+    pub(crate) fn on(site: Site) -> Self {
+        Self::of(site, &|_| {}, None, "")
+    }
+
     fn of(site: Site, change: &dyn Fn(&mut SandboxConfig), api: Option<&str>, more: &str) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -196,7 +201,7 @@ impl World {
         self.site.while_nobody_writes(then)
     }
 
-    fn secret(&self, client: &str) -> &str {
+    pub(crate) fn secret(&self, client: &str) -> &str {
         let found = self.secrets.iter().find(|(id, _)| id == client);
         &found.unwrap().1
     }
@@ -221,6 +226,11 @@ impl World {
     /// Statements past the program.
     pub(crate) fn execute(&self, sql: &str) {
         self.site.execute(sql);
+    }
+
+    /// The first column of what a statement past the program finds.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        self.site.texts(sql)
     }
 
     /// A second credential of the connector; its id.
@@ -251,7 +261,13 @@ impl World {
 
     /// Signs a user in as a browser would; the access token and the grant's id.
     pub(crate) fn sign_in(&self, email: &str) -> (String, String) {
-        let callback = "http://localhost:3000/callback";
+        let code = self.code(email);
+        let tokens = self.exchange(&code).json();
+        (text(&tokens, "access_token"), text(&tokens, "grant_id"))
+    }
+
+    /// The code a sign-in ends with.
+    pub(crate) fn code(&self, email: &str) -> String {
         let encoded = "http%3A%2F%2Flocalhost%3A3000%2Fcallback";
         let path = format!(
             "/v3/connect/auth?client_id={}&redirect_uri={encoded}&response_type=code&provider=google&access_type=offline",
@@ -276,15 +292,15 @@ impl World {
         let path = format!("{}?{}", back.path(), back.query().unwrap());
         let called = self.call("GET", &path, &format!("Cookie: {cookie}\r\n"), b"");
         let to_app = Url::parse(called.header("location").unwrap()).unwrap();
-        let code = to_app
-            .query_pairs()
-            .find(|(name, _)| name == "code")
-            .unwrap()
-            .1;
+        let mut query = to_app.query_pairs();
+        query.find(|(name, _)| name == "code").unwrap().1.into()
+    }
+
+    /// The application exchanges a code.
+    pub(crate) fn exchange(&self, code: &str) -> Answer {
         let exchange = json!({"grant_type": "authorization_code", "client_id": self.app, "client_secret": self.key,
-            "redirect_uri": callback, "code": code});
-        let tokens = self.api("POST", "/v3/connect/token", &exchange).json();
-        (text(&tokens, "access_token"), text(&tokens, "grant_id"))
+            "redirect_uri": "http://localhost:3000/callback", "code": code});
+        self.api("POST", "/v3/connect/token", &exchange)
     }
 
     pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Answer {

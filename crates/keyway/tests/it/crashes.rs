@@ -1,0 +1,3 @@
+//! Servers that are killed, and disks that fail.
+
+mod disk;
