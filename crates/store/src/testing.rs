@@ -4,6 +4,8 @@
 //! `KEYWAY_TEST_POSTGRES` names, and drops it at the end. Without a server such a test is skipped, with
 //! one line that says so, unless `KEYWAY_TEST_REQUIRE_POSTGRES` is `1`: then it fails.
 
+mod never;
+
 use crate::error::StoreError;
 use crate::statement::{REGISTRY, Statement};
 use crate::store::{Backend, Store};

@@ -1,3 +1,6 @@
 //! Servers that are killed, and disks that fail.
 
+mod client;
 mod disk;
+mod kills;
+mod line;

@@ -150,9 +150,19 @@ impl Site {
         })
     }
 
+    /// What is half there, by the rules.
+    pub(crate) fn half_done(&self) -> Vec<String> {
+        self.runtime.block_on(self.database.half_done())
+    }
+
     /// Starts a server on a port of its own and waits until it accepts connections.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        self.serve_at("127.0.0.1:0", arguments)
+    }
+
+    /// The same, on that address.
+    pub(crate) fn serve_at(&self, address: &str, arguments: &[&str]) -> Server {
+        let mut command = self.command(&["serve", "--listen", address]);
         Server::start(command.args(arguments))
     }
 }
@@ -203,6 +213,12 @@ impl Server {
     /// The status and the body.
     pub(crate) fn get(&self, path: &str, api_key: Option<&str>) -> (u16, String) {
         get(&self.address, path, api_key)
+    }
+
+    /// Ends it as a power cut would, and waits until it has.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Asks it to stop and waits until it has; its status and its log.

@@ -2,7 +2,9 @@
 
 use crate::site::{Server, Site, signal, text};
 use keyway_core::time::SystemClock;
-use keyway_sandbox::{ClientConfig, Control, Rotation, Sandbox, SandboxConfig, ScriptedUser};
+use keyway_sandbox::{
+    ClientConfig, Control, RevocationReach, Rotation, Sandbox, SandboxConfig, ScriptedUser,
+};
 use keyway_store::Backend;
 use keyway_vault::SystemEntropy;
 use serde_json::{Value, json};
@@ -127,9 +129,11 @@ impl World {
         Some(Self::of(site, &strict(life_secs), None, ""))
     }
 
-    /// A world on that database, whose provider replaces no refresh token.
+    /// A world on that database, whose provider replaces no refresh token, and where revoking one ends no
+    /// other.
     pub(crate) fn on(site: Site) -> Self {
-        Self::of(site, &|_| {}, None, "")
+        let change = |config: &mut SandboxConfig| config.revocation = RevocationReach::SameSignIn;
+        Self::of(site, &change, None, "")
     }
 
     fn of(site: Site, change: &dyn Fn(&mut SandboxConfig), api: Option<&str>, more: &str) -> Self {
@@ -194,6 +198,17 @@ impl World {
         let killed = std::mem::replace(&mut self.server, server);
         signal("KILL", killed.pid());
         killed.wait().1
+    }
+
+    /// The server is dead: another takes its place, on the same address.
+    pub(crate) fn start_again(&mut self) {
+        let arguments = ["--config", self.file.to_str().unwrap()];
+        self.server = self.site.serve_at(&self.server.address, &arguments);
+    }
+
+    /// What is half there, by the rules.
+    pub(crate) fn half_done(&self) -> Vec<String> {
+        self.site.half_done()
     }
 
     /// Keeps everybody from writing to the database for some seconds, while `then` is done.
@@ -266,6 +281,15 @@ impl World {
         (text(&tokens, "access_token"), text(&tokens, "grant_id"))
     }
 
+    /// The provider sends the users of both clients back to the server.
+    pub(crate) fn allow_callback(&self) {
+        let ours = format!("http://{}/v3/connect/callback", self.server.address);
+        for client in [CLIENT, OTHER_CLIENT] {
+            let registered = ClientConfig::new(client, self.secret(client), &[&ours]);
+            self.sandbox.put_client(registered);
+        }
+    }
+
     /// The code a sign-in ends with.
     pub(crate) fn code(&self, email: &str) -> String {
         let encoded = "http%3A%2F%2Flocalhost%3A3000%2Fcallback";
@@ -273,9 +297,7 @@ impl World {
             "/v3/connect/auth?client_id={}&redirect_uri={encoded}&response_type=code&provider=google&access_type=offline",
             self.app
         );
-        let ours = format!("http://{}/v3/connect/callback", self.server.address);
-        let client = ClientConfig::new(CLIENT, self.secret(CLIENT), &[&ours]);
-        self.sandbox.put_client(client);
+        self.allow_callback();
         let begun = self.call("GET", &path, "", b"");
         let to_provider = begun.header("location").unwrap();
         let back = self
