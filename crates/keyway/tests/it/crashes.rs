@@ -1,5 +1,6 @@
 //! Servers that are killed, and disks that fail.
 
+mod admin;
 mod client;
 mod disk;
 mod kills;

@@ -1,4 +1,5 @@
-//! `kill -9` of the real server at any moment, while several clients sign in, move, label, refresh and delete.
+//! `kill -9` of the real server at any moment, while several clients sign in, move, label, refresh and delete, and
+//! one makes and deletes credentials.
 //!
 //! The tests kill it a few times; `KEYWAY_CRASH_ROUNDS=1000` so many times on each database:
 //!
@@ -6,6 +7,7 @@
 //! KEYWAY_CRASH_ROUNDS=1000 cargo test -p keyway --test it -- --nocapture on_demand
 //! ```
 
+use super::admin::Admin;
 use super::client::{Client, Counts, draw};
 use super::line::Line;
 use crate::proxy::world::World;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 const CLIENTS: u64 = 4;
 /// Longest life of a server, in milliseconds: several stories of each client.
-const LIFE_MS: u64 = 120;
+const LIFE_MS: u64 = 200;
 /// Rounds on one database: looking for what is half there takes time in the square of what is stored.
 const ROUNDS_PER_WORLD: u64 = 25;
 /// Rounds of an ordinary test.
@@ -24,6 +26,7 @@ const ROUNDS: u64 = 20;
 struct Siege {
     world: World,
     clients: Vec<Client>,
+    admin: Admin,
     random: u64,
 }
 
@@ -36,6 +39,7 @@ impl Siege {
         world.allow_callback();
         let client = |number| Client::new(number, credentials.clone(), seed);
         Some(Self {
+            admin: Admin::new(credentials.clone()),
             clients: (0..CLIENTS).map(client).collect(),
             world,
             random: seed.wrapping_mul(0x2545_F491_4F6C_DD1D) | 1,
@@ -46,8 +50,9 @@ impl Siege {
     fn round(&mut self) {
         let life = Duration::from_millis(draw(&mut self.random, LIFE_MS));
         let line = Line::to(&self.world);
-        let (world, clients) = (&mut self.world, &mut self.clients);
+        let (world, clients, admin) = (&mut self.world, &mut self.clients, &mut self.admin);
         std::thread::scope(|scope| {
+            scope.spawn(|| admin.work(&line));
             for client in clients.iter_mut() {
                 scope.spawn(|| client.work(&line));
             }
@@ -57,6 +62,7 @@ impl Siege {
         });
         self.world.start_again();
         assert_eq!(self.world.half_done(), Vec::<String>::new());
+        self.admin.check(&self.world);
         for client in &mut self.clients {
             client.check(&self.world, &line);
             client.settle(&self.world);
