@@ -42,7 +42,7 @@ fn of_disk(code: ErrorCode, extended_code: i32) -> String {
             "the database file, its directory or its disk is read-only: let this user write there ({said})"
         ),
         ErrorCode::SystemIoFailure => format!(
-            "the disk of the database file fails, is read-only, or a limit of size is reached ({said})"
+            "the disk of the database file is full or read-only, or fails, or a limit of size is reached ({said}, code {extended_code})"
         ),
         ErrorCode::CannotOpen => {
             format!(

@@ -1,6 +1,7 @@
 //! A disk that is full, read-only, or takes no more of a file: what cannot be stored is refused with words,
 //! what is stored is served, nothing is broken, and the server goes on by itself once there is room.
 
+use super::line::{Line, Returning};
 use crate::proxy::world::{Answer, CLIENT, World};
 use crate::site::{Site, get, stderr, text};
 use keyway_store::Backend;
@@ -74,15 +75,23 @@ struct Story {
     grant: String,
     code: String,
     waiting: String,
+    /// A browser at the provider.
+    returning: Returning,
+    line: Line,
 }
 
 impl Story {
     fn on(site: Site) -> Self {
         let world = World::on(site);
+        world.allow_callback();
+        let line = Line::to(&world);
+        let credential = world.texts("SELECT id FROM credentials").remove(0);
         Self {
             grant: world.grant("ann@example.com", CLIENT, None),
             code: world.code("bob@example.com"),
             waiting: world.code("cid@example.com"),
+            returning: line.to_provider("eve@example.com", &credential).unwrap(),
+            line,
             world,
         }
     }
@@ -121,6 +130,7 @@ impl Story {
         }
         let refused = self.world.exchange(&self.code);
         assert_eq!(refused.json()["error"], "temporarily_unavailable");
+        assert_eq!(self.line.come_back(&self.returning), Some(None), "a page");
         assert_eq!(self.stored(), before, "what was refused is not there");
         assert_eq!(self.ready(), 503);
         self.assert_served();
@@ -141,7 +151,9 @@ impl Story {
     fn assert_mended(&self) {
         assert_eq!(self.ready(), 200);
         assert_eq!(self.texts("PRAGMA integrity_check"), ["ok"]);
-        // Rule 9: the code was not used up in vain.
+        // Rule 9: neither the codes nor the state were used up in vain.
+        let code = self.line.come_back(&self.returning).unwrap().unwrap();
+        assert_eq!(self.world.exchange(&code).status, 200);
         assert_eq!(self.world.exchange(&self.code).status, 200);
         assert_eq!(self.world.exchange(&self.waiting).status, 200);
         for answer in self.writes() {
@@ -190,7 +202,7 @@ fn rules_04_09_10_a_full_disk_refuses_with_words_and_recovers_without_a_restart(
     story.assert_mended();
     let log = story.log();
     assert!(
-        log.contains("the disk of the database file is full"),
+        log.contains("the disk of the database file is full: make room"),
         "{log}"
     );
 }
@@ -242,25 +254,29 @@ fn rules_04_10_a_disk_that_becomes_read_only_refuses_with_words_and_serves_what_
     assert_eq!(story.ready(), 503);
     story.assert_served();
     let log = story.log();
-    assert!(log.contains("is read-only"), "{log}");
+    assert!(log.contains("is full or read-only"), "{log}");
+}
+
+fn assert_does_not_start(site: &Site, why: &str) {
+    let refused = site.run(&["serve", "--listen", "127.0.0.1:0"]);
+    let said = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(why), "{said}");
 }
 
 #[test]
-fn a_read_only_disk_is_refused_at_the_start_with_words() {
+fn a_full_or_read_only_disk_is_refused_at_the_start_with_words() {
     let Some(mount) = Mount::in_memory() else {
         return;
     };
     let site = Site::below(mount.path());
     site.app("A");
     assert!(mount.remount("ro"));
-    let refused = site.run(&["serve", "--listen", "127.0.0.1:0"]);
-    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
-    assert!(
-        stderr(&refused).contains("read-only"),
-        "{}",
-        stderr(&refused)
-    );
+    assert_does_not_start(&site, "read-only");
     assert!(mount.remount("rw"));
+    let filler = mount.fill();
+    assert_does_not_start(&site, "full");
+    std::fs::remove_file(filler).unwrap();
     let server = site.serve(&[]);
     assert_eq!(server.get("/readyz", None).0, 200);
 }
