@@ -4,11 +4,12 @@ use crate::caller::Caller;
 use crate::credential_data::text_member;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use crate::grants::check_external_id;
+use crate::grants::{Labels, check_external_id, store_changed};
 use crate::provider_calls::{ProviderFailure, custom_error};
 use crate::sign_in::{Browser, Issued};
 use crate::tenant_json::check_member;
-use crate::transfer::{Authentication, granted_scopes, lost_a_race, transfer};
+use crate::transfer::{Authentication, grant_change, granted_scopes, lost_a_race, transfer};
+use keyway_core::change::Action;
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::grant::Grant;
@@ -82,6 +83,8 @@ struct Brought {
     /// The browser that last signed in, where it is kept: an application that only hands over another
     /// refresh token was no browser.
     browser: Browser,
+    /// What the same request writes on the grant.
+    labels: Labels,
 }
 
 /// What the provider gave for a token that was brought.
@@ -150,6 +153,7 @@ impl Engine {
             request,
             expected: None,
             browser: Browser::default(),
+            labels: Labels::default(),
         })
     }
 
@@ -187,18 +191,15 @@ impl Engine {
     }
 
     /// Replaces an OAuth grant's refresh token by one the application brings, after the provider
-    /// accepted it through the grant's own credential.
-    pub(crate) async fn replace_settings(
+    /// accepted it through the grant's own credential, and writes `labels` on the grant in the same
+    /// transaction.
+    pub(crate) async fn replace_token(
         &self,
         caller: &Caller,
         grant: Grant,
-        settings: &Map<String, Value>,
+        settings: Map<String, Value>,
+        labels: Labels,
     ) -> Result<Grant, Error> {
-        if !grant.provider.is_oauth() {
-            let mut changed = grant;
-            changed.settings.clone_from(settings);
-            return self.store_grant(caller, changed).await;
-        }
         if !settings.contains_key("refresh_token") {
             return Err(Error::field(
                 "settings.refresh_token",
@@ -207,7 +208,7 @@ impl Engine {
         }
         let request = CustomAuthentication {
             provider: Some(grant.provider),
-            settings: settings.clone(),
+            settings,
             scope: Some(grant.scope.clone()),
             state: grant.state.clone(),
             credential_id: grant.credential_id,
@@ -216,6 +217,7 @@ impl Engine {
         };
         let mut brought = self.brought(caller, grant.provider, request).await?;
         brought.expected = Some(grant.id);
+        brought.labels = labels;
         brought.browser = Browser {
             ip: grant.ip,
             user_agent: grant.user_agent,
@@ -362,17 +364,26 @@ impl Engine {
                 scope,
             )
         };
-        self.commit_transfer(auth, Some(set)).await
+        self.commit_transfer(auth, Some(set), brought.labels.clone())
+            .await
     }
 
     async fn commit_transfer(
         &self,
         auth: Authentication,
         set: Option<TokenSet>,
+        labels: Labels,
     ) -> Result<Grant, Error> {
+        let (actor, now) = (auth.actor.clone(), auth.now);
         self.commit(move |s| {
             Box::pin(async move {
-                let done = transfer(s, auth, set).await?;
+                let mut done = transfer(s, auth, set).await?;
+                if !labels.is_empty() {
+                    labels.write_on(&mut done.grant);
+                    store_changed(s, &mut done.grant).await?;
+                    let change = grant_change(&done.grant, Action::Updated, &actor, now);
+                    done.changes.push(change);
+                }
                 Ok((done.grant, done.changes))
             })
         })
@@ -440,7 +451,7 @@ impl Engine {
         };
         let scope = request.scope.clone().unwrap_or_default();
         let auth = self.custom_facts(caller, &connector, &request, identity, scope);
-        self.commit_transfer(auth, None).await
+        self.commit_transfer(auth, None, Labels::default()).await
     }
 }
 

@@ -14,7 +14,7 @@ use keyway_core::grant::{Grant, GrantLocator};
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::page::Page;
 use keyway_core::scope::Scopes;
-use keyway_store::GrantFilter;
+use keyway_store::{GrantFilter, Session};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -35,6 +35,38 @@ impl std::fmt::Debug for GrantPatch {
             .field("scope", &self.scope)
             .field("external_id", &self.external_id)
             .finish_non_exhaustive()
+    }
+}
+
+/// The members of a patch that are the application's own words.
+#[derive(Clone, Default)]
+pub(crate) struct Labels {
+    scope: Option<Scopes>,
+    external_id: Option<Option<String>>,
+}
+
+impl Labels {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.scope.is_none() && self.external_id.is_none()
+    }
+
+    pub(crate) fn write_on(self, grant: &mut Grant) {
+        if let Some(scope) = self.scope {
+            grant.scope = scope;
+        }
+        if let Some(external_id) = self.external_id {
+            grant.external_id = external_id;
+        }
+    }
+}
+
+/// Stores a grant that was read before and has been changed since.
+pub(crate) async fn store_changed(s: &mut Session<'_>, grant: &mut Grant) -> Result<(), Error> {
+    grant.version += 1;
+    let stored = s.update_grant(grant, grant.version - 1).await;
+    match stored.map_err(grant_conflict)? {
+        true => Ok(()),
+        false => Err(changed_meanwhile()),
     }
 }
 
@@ -201,22 +233,24 @@ impl Engine {
             check_member("settings", settings)?;
         }
         let mut grant = self.grant(&Principal::Key(*caller), locator).await?;
-        if let Some(settings) = &patch.settings {
-            // Known before the provider is asked, so that a refused label leaves the tokens alone.
-            if let Some(Some(id)) = &patch.external_id {
-                self.refuse_taken_label(&grant, id).await?;
+        let labels = Labels {
+            scope: patch.scope,
+            external_id: patch.external_id,
+        };
+        match patch.settings {
+            Some(settings) if grant.provider.is_oauth() => {
+                // Known before the provider is asked, so that a refused label leaves the tokens alone.
+                if let Some(Some(id)) = &labels.external_id {
+                    self.refuse_taken_label(&grant, id).await?;
+                }
+                let replaced = self.replace_token(caller, grant, settings, labels);
+                return Box::pin(replaced).await;
             }
-            grant = self.replace_settings(caller, grant, settings).await?;
+            Some(settings) => grant.settings = settings,
+            None if labels.is_empty() => return Ok(grant),
+            None => {}
         }
-        if patch.scope.is_none() && patch.external_id.is_none() {
-            return Ok(grant);
-        }
-        if let Some(scope) = patch.scope {
-            grant.scope = scope;
-        }
-        if let Some(external_id) = patch.external_id {
-            grant.external_id = external_id;
-        }
+        labels.write_on(&mut grant);
         self.store_grant(caller, grant).await
     }
 
@@ -231,23 +265,12 @@ impl Engine {
         }
     }
 
-    pub(crate) async fn store_grant(
-        &self,
-        caller: &Caller,
-        mut grant: Grant,
-    ) -> Result<Grant, Error> {
-        grant.version += 1;
+    async fn store_grant(&self, caller: &Caller, mut grant: Grant) -> Result<Grant, Error> {
         let change = grant_change(&grant, Action::Updated, &caller.actor(), self.now());
         self.commit(move |s| {
             Box::pin(async move {
-                match s
-                    .update_grant(&grant, grant.version - 1)
-                    .await
-                    .map_err(grant_conflict)?
-                {
-                    true => Ok((grant, vec![change])),
-                    false => Err(changed_meanwhile()),
-                }
+                store_changed(s, &mut grant).await?;
+                Ok((grant, vec![change]))
             })
         })
         .await

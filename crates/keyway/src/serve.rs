@@ -50,6 +50,7 @@ pub(crate) fn run(args: &ServeArgs, environment: &Environment) -> anyhow::Result
     logging::start(&config.log, Program::Server);
     session::on_runtime(async |runtime| {
         let stop = signal::stop().context("the system lets nobody ask this process to stop")?;
+        signal::outlive_file_size_limit()?;
         let server = Server::start(config, runtime.handle()).await?;
         output::line(&format!("keyway listening on http://{}", server.address))?;
         tokio::select! {

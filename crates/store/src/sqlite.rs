@@ -166,12 +166,25 @@ impl Sqlite {
         self.writer.write(clock, job).await
     }
 
-    /// Whether the file answers and the writing thread lives.
-    pub(crate) fn is_ready(&self) -> bool {
+    /// Whether the file answers, the writing thread lives, and what is written can be stored: where the last
+    /// time it could not, it is tried.
+    pub(crate) async fn is_ready(&self, clock: Arc<dyn Clock>) -> bool {
+        self.answers() && (!self.writer.is_failing() || self.stores(clock).await)
+    }
+
+    fn answers(&self) -> bool {
         let answers = self.reader().ok().and_then(|reader| {
             Some(statement::run(reader.connection.as_ref()?, "SELECT 1").is_ok())
         });
         answers.unwrap_or(false)
+    }
+
+    /// Writes something that nothing reads, which takes as much of a disk as any small change.
+    async fn stores(&self, clock: Arc<dyn Clock>) -> bool {
+        let written = self.writer.write::<_, StoreError, _>(clock, |session| {
+            Box::pin(async move { session.batch("PRAGMA user_version = 0").await })
+        });
+        written.await.is_ok()
     }
 
     /// Waits for the work at hand, then lets go of the file.

@@ -179,7 +179,8 @@ impl Store {
         }
     }
 
-    /// Between its turns a job on stage is alone: nothing else runs on the thread until it is committed.
+    /// Between its turns a job on stage is alone, unless the stage says otherwise: nothing else runs on the
+    /// thread until it is committed.
     #[cfg(feature = "testing")]
     async fn write_on_stage<T, E, F>(&self, job: F) -> Result<T, E>
     where
@@ -189,15 +190,19 @@ impl Store {
     {
         use crate::testing::{Moment, alone};
         self.turn(Moment::BeforeWrite).await?;
-        let outcome = alone(self.write_now(job));
+        let is_alone = self.0.stage.as_ref().is_some_and(|stage| stage.is_alone());
+        let outcome = match is_alone {
+            true => alone(self.write_now(job)),
+            false => self.write_now(job).await,
+        };
         self.turn(Moment::AfterWrite).await?;
         outcome
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and SQLite's file can be written to.
     pub async fn is_ready(&self) -> bool {
         match &self.0.database {
-            Database::Sqlite(sqlite) => sqlite.is_ready(),
+            Database::Sqlite(sqlite) => sqlite.is_ready(Arc::clone(&self.0.clock)).await,
             Database::Postgres(postgres) => postgres.is_ready().await,
         }
     }

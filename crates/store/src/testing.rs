@@ -4,6 +4,8 @@
 //! `KEYWAY_TEST_POSTGRES` names, and drops it at the end. Without a server such a test is skipped, with
 //! one line that says so, unless `KEYWAY_TEST_REQUIRE_POSTGRES` is `1`: then it fails.
 
+mod never;
+
 use crate::error::StoreError;
 use crate::statement::{REGISTRY, Statement};
 use crate::store::{Backend, Store};
@@ -34,6 +36,12 @@ pub trait Stage: Send + Sync {
     /// Ends when the job may go on. An error takes its place: before a job it does not run, after one
     /// nobody hears how it ended.
     fn turn(&self, moment: Moment) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Whether nothing else runs on the thread while a writing job runs. Only SQLite's jobs can: their
+    /// work is done by a thread of their own.
+    fn is_alone(&self) -> bool {
+        true
+    }
 }
 
 /// Waits for `work`, which another thread does, and lets nothing else run on this one meanwhile.
@@ -114,12 +122,21 @@ impl TestDatabase {
     /// # Panics
     /// If the directory cannot be made.
     #[must_use]
+    pub fn sqlite() -> Self {
+        Self::sqlite_in(&std::env::temp_dir())
+    }
+
+    /// An empty SQLite file in a directory of its own below `parent`.
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
+    #[must_use]
     #[expect(
         clippy::expect_used,
         reason = "a test without its directory cannot go on"
     )]
-    pub fn sqlite() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+    pub fn sqlite_in(parent: &std::path::Path) -> Self {
+        let directory = tempfile::tempdir_in(parent).expect("a temporary directory");
         Self {
             url: DatabaseUrl::Sqlite(directory.path().join("keyway.db")),
             home: Home::Directory(directory),
@@ -193,6 +210,17 @@ impl TestDatabase {
         }
     }
 
+    /// The first column of every row of the answer, which must be text.
+    ///
+    /// # Panics
+    /// If the database cannot be asked.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => sqlite_texts(path, sql),
+            DatabaseUrl::Postgres(url) => postgres_texts(url, sql).await,
+        }
+    }
+
     /// Every table's columns: `table`, `column`, `text|bigint|bytea`, whether it may be null.
     ///
     /// # Panics
@@ -211,20 +239,16 @@ impl TestDatabase {
     /// # Panics
     /// If the database cannot be asked.
     pub async fn indexes(&self) -> Vec<String> {
-        match &self.url {
-            DatabaseUrl::Sqlite(path) => sqlite_texts(
-                path,
-                "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1",
-            ),
-            DatabaseUrl::Postgres(url) => {
-                postgres_texts(
-                    url,
-                    "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public'
-                     AND indexname NOT LIKE '%_pkey' ORDER BY indexname COLLATE \"C\"",
-                )
-                .await
+        let sql = match &self.url {
+            DatabaseUrl::Sqlite(_) => {
+                "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1"
             }
-        }
+            DatabaseUrl::Postgres(_) => {
+                "SELECT CAST(indexname AS TEXT) FROM pg_indexes WHERE schemaname = 'public'
+                 AND indexname NOT LIKE '%_pkey' ORDER BY indexname COLLATE \"C\""
+            }
+        };
+        self.texts(sql).await
     }
 
     /// Removes it. A SQLite file goes by itself when this is dropped; a PostgreSQL database, when it

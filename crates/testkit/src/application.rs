@@ -100,6 +100,21 @@ impl TestApplication {
         }
     }
 
+    /// The same application, talking to another process.
+    #[must_use]
+    pub fn at(&self, engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The process it talks to.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The API key itself.
     #[must_use]
     pub fn api_key(&self) -> &str {

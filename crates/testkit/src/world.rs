@@ -18,6 +18,7 @@ use keyway_outbound::{HttpTransport, NetworkPolicy, Roots};
 use keyway_sandbox::{
     ClientConfig, Control, DEFAULT_TENANT_ID, Dialect, Sandbox, SandboxConfig, Signing,
 };
+use keyway_store::testing::Stage;
 use keyway_store::{Backend, Store};
 use keyway_vault::{MasterKey, SystemEntropy, Vault};
 use secrecy::ExposeSecret as _;
@@ -147,15 +148,29 @@ impl World {
     /// If it cannot be made.
     pub async fn second_engine(&self) -> Engine {
         let store = self.database.open(self.clock.clone()).await.unwrap();
+        self.engine_on(store).await
+    }
+
+    /// The same, with jobs that wait for `stage` once the engine has its keys; and its store.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub async fn staged_engine(&self, stage: Arc<dyn Stage>) -> (Engine, Store) {
+        let store = self.database.open_staged(self.clock.clone(), stage);
+        let store = store.await.unwrap();
+        (self.engine_on(store.clone()).await, store)
+    }
+
+    async fn engine_on(&self, store: Store) -> Engine {
         let masters = KeptMasterKeys::new([self.master_key.clone()]);
-        let vault = open_vault(&store, &masters, &*self.clock, Arc::clone(&self.entropy))
-            .await
-            .unwrap();
+        let entropy = Arc::clone(&self.entropy);
+        let vault = open_vault(&self.store, &masters, &*self.clock, entropy);
+        let vault = vault.await.unwrap();
         Engine::new(Parts {
             store,
             vault,
             master_keys: Arc::new(masters),
-            transport: Arc::new(transport()),
+            transport: self.recorder.clone(),
             catalogue: catalogue(&self.provider_url, self.options.dialect),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),

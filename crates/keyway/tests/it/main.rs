@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod doctor;

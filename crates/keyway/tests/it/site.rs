@@ -63,6 +63,16 @@ impl Site {
         }
     }
 
+    /// Everything below `directory`, on SQLite.
+    pub(crate) fn below(directory: &Path) -> Self {
+        Self {
+            database: TestDatabase::sqlite_in(directory),
+            directory: tempfile::tempdir_in(directory).unwrap(),
+            runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+            elsewhere: None,
+        }
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         self.directory.path()
     }
@@ -129,6 +139,11 @@ impl Site {
         self.runtime.block_on(self.database.execute(sql));
     }
 
+    /// The first column of what a statement past the program finds.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        self.runtime.block_on(self.database.texts(sql))
+    }
+
     /// Holds the database's write lock for some three seconds, while `then` is done.
     pub(crate) fn while_nobody_writes<T>(&self, then: impl FnOnce() -> T) -> T {
         let held = match self.database.url() {
@@ -151,9 +166,19 @@ impl Site {
         })
     }
 
+    /// What is half there, by the rules.
+    pub(crate) fn half_done(&self) -> Vec<String> {
+        self.runtime.block_on(self.database.half_done())
+    }
+
     /// Starts a server on a port of its own and waits until it accepts connections.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        self.serve_at("127.0.0.1:0", arguments)
+    }
+
+    /// The same, on that address.
+    pub(crate) fn serve_at(&self, address: &str, arguments: &[&str]) -> Server {
+        let mut command = self.command(&["serve", "--listen", address]);
         Server::start(command.args(arguments))
     }
 }
@@ -204,6 +229,12 @@ impl Server {
     /// The status and the body.
     pub(crate) fn get(&self, path: &str, api_key: Option<&str>) -> (u16, String) {
         get(&self.address, path, api_key)
+    }
+
+    /// Ends it as a power cut would, and waits until it has.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Asks it to stop and waits until it has; its status and its log.

@@ -25,7 +25,31 @@ fn of_failure(failure: ffi::Error, message: &str) -> StoreError {
         ErrorCode::Unknown | ErrorCode::ApiMisuse | ErrorCode::TypeMismatch => {
             StoreError::bug(message)
         }
-        _ => StoreError::down(ffi::code_to_str(failure.extended_code)),
+        code => StoreError::down(of_disk(code, failure.extended_code)),
+    }
+}
+
+/// What an operator can do about it. A disk that became read-only under a running server fails as
+/// `SystemIoFailure`: SQLite does not tell the reasons of a failed write apart.
+fn of_disk(code: ErrorCode, extended_code: i32) -> String {
+    let said = ffi::code_to_str(extended_code);
+    match code {
+        ErrorCode::DiskFull => {
+            "the disk of the database file is full: make room, and writing goes on by itself"
+                .to_owned()
+        }
+        ErrorCode::ReadOnly => format!(
+            "the database file, its directory or its disk is read-only: let this user write there ({said})"
+        ),
+        ErrorCode::SystemIoFailure => format!(
+            "the disk of the database file is full or read-only, or fails, or a limit of size is reached ({said}, code {extended_code})"
+        ),
+        ErrorCode::CannotOpen => {
+            format!(
+                "the database file, or one beside it, cannot be opened or made: its directory may be missing or read-only ({said})"
+            )
+        }
+        _ => said.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use keyway_core::time::Clock;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +39,7 @@ type Job = Box<dyn FnOnce(Turn<'_>) -> Answer + Send>;
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
+    is_failing: Arc<AtomicBool>,
 }
 
 fn closed() -> StoreError {
@@ -49,16 +51,19 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (end, ended) = oneshot::channel();
+        let is_failing = Arc::new(AtomicBool::new(false));
+        let failing = Arc::clone(&is_failing);
         std::thread::Builder::new()
             .name("keyway-writer".to_owned())
             .spawn(move || {
-                serve(connection, jobs);
+                serve(connection, jobs, &failing);
                 let _ = end.send(());
             })
             .map_err(|_| StoreError::down("the writing thread could not be started"))?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             ended: Mutex::new(Some(ended)),
+            is_failing,
         })
     }
 
@@ -79,6 +84,12 @@ impl Writer {
     pub(super) fn check_open(&self) -> Result<(), StoreError> {
         let is_open = lock(&self.queue).as_ref().is_some_and(|q| !q.is_closed());
         is_open.then_some(()).ok_or_else(closed)
+    }
+
+    /// Whether the last transaction could not be stored, the disk being full, say. Other processes that
+    /// were faster do not count.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     /// Takes no more jobs, and waits for those at hand.
@@ -134,21 +145,29 @@ where
     outcome
 }
 
-fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+fn serve(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, is_failing: &AtomicBool) {
     let mut last_group = 0;
     while let Some(first) = jobs.blocking_recv() {
         if last_group >= BUSY_GROUP {
             std::thread::sleep(GATHERING);
         }
-        last_group = commit_group(&mut connection, first, &mut jobs);
+        let (count, outcome) = commit_group(&mut connection, first, &mut jobs);
+        let failed = outcome.is_err_and(|error| !error.is_retryable());
+        is_failing.store(failed, Ordering::Relaxed);
+        last_group = count;
     }
 }
 
-/// Runs `first` and whoever else waits by then in one transaction. How many they were.
-fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiver<Job>) -> usize {
+/// Runs `first` and whoever else waits by then in one transaction. How many they were, and what came of
+/// the transaction.
+fn commit_group(
+    connection: &mut Connection,
+    first: Job,
+    jobs: &mut mpsc::Receiver<Job>,
+) -> (usize, Result<(), StoreError>) {
     if let Err(error) = statement::run(connection, "BEGIN IMMEDIATE") {
-        first(Turn::Refused(error))(Ok(()));
-        return 0;
+        first(Turn::Refused(error.clone()))(Ok(()));
+        return (0, Err(error));
     }
     let mut answers = Vec::new();
     let mut next = Some(first);
@@ -165,12 +184,14 @@ fn commit_group(connection: &mut Connection, first: Job, jobs: &mut mpsc::Receiv
     for answer in answers {
         answer(committed.clone());
     }
-    count
+    (count, committed)
 }
 
 fn commit(connection: &Connection) -> Result<(), StoreError> {
     if connection.is_autocommit() {
-        return Err(StoreError::down("the database rolled back the transaction"));
+        return Err(StoreError::down(
+            "SQLite gave the transaction up, as it does when the disk is full or fails",
+        ));
     }
     statement::run(connection, "COMMIT").inspect_err(|_| {
         if !connection.is_autocommit() {

@@ -2,7 +2,9 @@
 
 use crate::site::{Server, Site, signal, text};
 use keyway_core::time::SystemClock;
-use keyway_sandbox::{ClientConfig, Control, Rotation, Sandbox, SandboxConfig, ScriptedUser};
+use keyway_sandbox::{
+    ClientConfig, Control, RevocationReach, Rotation, Sandbox, SandboxConfig, ScriptedUser,
+};
 use keyway_store::Backend;
 use keyway_vault::SystemEntropy;
 use serde_json::{Value, json};
@@ -138,6 +140,13 @@ impl World {
         Some(Self::of(site, &strict(life_secs), None, ""))
     }
 
+    /// A world on that database, whose provider replaces no refresh token, and where revoking one ends no
+    /// other.
+    pub(crate) fn on(site: Site) -> Self {
+        let change = |config: &mut SandboxConfig| config.revocation = RevocationReach::SameSignIn;
+        Self::of(site, &change, None, "")
+    }
+
     fn of(site: Site, change: &dyn Fn(&mut SandboxConfig), api: Option<&str>, more: &str) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -202,12 +211,23 @@ impl World {
         killed.wait().1
     }
 
+    /// The server is dead: another takes its place, on the same address.
+    pub(crate) fn start_again(&mut self) {
+        let arguments = ["--config", self.file.to_str().unwrap()];
+        self.server = self.site.serve_at(&self.server.address, &arguments);
+    }
+
+    /// What is half there, by the rules.
+    pub(crate) fn half_done(&self) -> Vec<String> {
+        self.site.half_done()
+    }
+
     /// Keeps everybody from writing to the database for some seconds, while `then` is done.
     pub(crate) fn while_nobody_writes<T>(&self, then: impl FnOnce() -> T) -> T {
         self.site.while_nobody_writes(then)
     }
 
-    fn secret(&self, client: &str) -> &str {
+    pub(crate) fn secret(&self, client: &str) -> &str {
         let found = self.secrets.iter().find(|(id, _)| id == client);
         &found.unwrap().1
     }
@@ -241,6 +261,11 @@ impl World {
         self.site.execute(sql);
     }
 
+    /// The first column of what a statement past the program finds.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        self.site.texts(sql)
+    }
+
     /// A second credential of the connector; its id.
     pub(crate) fn credential(&self) -> String {
         let data = json!({"client_id": OTHER_CLIENT, "client_secret": self.secret(OTHER_CLIENT)});
@@ -269,15 +294,28 @@ impl World {
 
     /// Signs a user in as a browser would; the access token and the grant's id.
     pub(crate) fn sign_in(&self, email: &str) -> (String, String) {
-        let callback = "http://localhost:3000/callback";
+        let code = self.code(email);
+        let tokens = self.exchange(&code).json();
+        (text(&tokens, "access_token"), text(&tokens, "grant_id"))
+    }
+
+    /// The provider sends the users of both clients back to the server.
+    pub(crate) fn allow_callback(&self) {
+        let ours = format!("http://{}/v3/connect/callback", self.server.address);
+        for client in [CLIENT, OTHER_CLIENT] {
+            let registered = ClientConfig::new(client, self.secret(client), &[&ours]);
+            self.sandbox.put_client(registered);
+        }
+    }
+
+    /// The code a sign-in ends with.
+    pub(crate) fn code(&self, email: &str) -> String {
         let encoded = "http%3A%2F%2Flocalhost%3A3000%2Fcallback";
         let path = format!(
             "/v3/connect/auth?client_id={}&redirect_uri={encoded}&response_type=code&provider=google&access_type=offline",
             self.app
         );
-        let ours = format!("http://{}/v3/connect/callback", self.server.address);
-        let client = ClientConfig::new(CLIENT, self.secret(CLIENT), &[&ours]);
-        self.sandbox.put_client(client);
+        self.allow_callback();
         let begun = self.call("GET", &path, "", b"");
         let to_provider = begun.header("location").unwrap();
         let back = self
@@ -294,15 +332,15 @@ impl World {
         let path = format!("{}?{}", back.path(), back.query().unwrap());
         let called = self.call("GET", &path, &format!("Cookie: {cookie}\r\n"), b"");
         let to_app = Url::parse(called.header("location").unwrap()).unwrap();
-        let code = to_app
-            .query_pairs()
-            .find(|(name, _)| name == "code")
-            .unwrap()
-            .1;
+        let mut query = to_app.query_pairs();
+        query.find(|(name, _)| name == "code").unwrap().1.into()
+    }
+
+    /// The application exchanges a code.
+    pub(crate) fn exchange(&self, code: &str) -> Answer {
         let exchange = json!({"grant_type": "authorization_code", "client_id": self.app, "client_secret": self.key,
-            "redirect_uri": callback, "code": code});
-        let tokens = self.api("POST", "/v3/connect/token", &exchange).json();
-        (text(&tokens, "access_token"), text(&tokens, "grant_id"))
+            "redirect_uri": "http://localhost:3000/callback", "code": code});
+        self.api("POST", "/v3/connect/token", &exchange)
     }
 
     pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Answer {
