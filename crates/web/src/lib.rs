@@ -29,6 +29,7 @@ pub mod proxy;
 mod query;
 mod router;
 pub mod routes;
+pub mod shed;
 mod signed;
 mod v3;
 
