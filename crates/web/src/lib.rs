@@ -12,6 +12,7 @@
 mod address;
 mod app;
 mod auth;
+mod bodies;
 mod body;
 mod call;
 mod context;
