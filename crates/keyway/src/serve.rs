@@ -17,6 +17,7 @@ mod peer;
 mod places;
 mod proxy;
 mod signal;
+mod streams;
 mod worker;
 
 use crate::cli::ServeArgs;

@@ -1,6 +1,7 @@
 //! The body of an answer, wherever it comes from.
 
 use super::places::Place;
+use super::streams::noted;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use keyway_outbound::AnswerBody;
@@ -45,12 +46,12 @@ impl Body for ServedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.get_mut().what {
+        noted(match &mut self.get_mut().what {
             Words::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
             Words::Provider(body) => Pin::new(body).poll_frame(cx),
-        }
+        })
     }
 
     fn is_end_stream(&self) -> bool {

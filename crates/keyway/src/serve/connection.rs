@@ -6,12 +6,14 @@ use super::metrics::Shed;
 use super::patient::Patient;
 use super::peer::Peer;
 use super::places::Place;
+use super::streams::{Streams, noted};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,16 +40,18 @@ pub(super) struct Acceptor {
     lane: Arc<Lane>,
     crowd: Arc<Crowd>,
     stop: CancellationToken,
-    http: Builder<TokioExecutor>,
+    http: Builder<Streams>,
 }
 
 impl Acceptor {
     pub(super) fn new(lane: Arc<Lane>, crowd: Arc<Crowd>, stop: CancellationToken) -> Self {
+        let cut_off = lane.clone();
+        let streams = Streams::new(lane.write_timeout(), move || cut_off.note(Shed::Reader));
         Self {
             lane,
             crowd,
             stop,
-            http: http(),
+            http: http(streams),
         }
     }
 
@@ -105,7 +109,10 @@ impl Acceptor {
         let asking = peer.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let place = Place::take(asking.clone());
-            async move { Ok::<_, Infallible>(Lane::route(place, request).await) }
+            async move {
+                let mut answer = pin!(Lane::route(place, request));
+                poll_fn(move |cx| noted(answer.as_mut().poll(cx)).map(Ok::<_, Infallible>)).await
+            }
         });
         let connection = self
             .http
@@ -138,8 +145,8 @@ impl Acceptor {
     }
 }
 
-fn http() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn http(streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
