@@ -179,27 +179,29 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
     let ids = grants::seed(&subject, plan.grants.min(PLACES * TIMES)).await?;
     grants::call_each(&subject, &ids, plan.clients, "me.json").await?;
     let resident = || subject.process.resident_kib();
-    let mut memory = vec![("warm", resident()?)];
+    let mut memory = vec![("warm".to_owned(), resident()?)];
     let mut idle = Vec::with_capacity(IDLE);
     for _ in 0..IDLE {
         idle.push(TcpStream::connect(subject.address).await?);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    memory.push(("10,000 idle connections", resident()?));
-    for name in ["the first burst", "the second", "the third"] {
+    memory.push((format!("{IDLE} idle connections"), resident()?));
+    for number in 1..=plan.rounds {
         let began = Instant::now();
         let (seen, most_kib) = burst(&subject, &ids, plan.seconds).await?;
-        println!("\n{name}: {} callers, {PLACES} places", PLACES * TIMES);
+        println!(
+            "\nburst {number}: {} callers, {PLACES} places",
+            PLACES * TIMES
+        );
         seen.print(began.elapsed());
-        memory.push((name, most_kib));
-        memory.push(("after it, still 10,000 idle", resident()?));
+        memory.push((format!("burst {number}, the most"), most_kib));
     }
     drop(idle);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    memory.push(("when all have gone", resident()?));
-    println!("\nresident memory (the most, during a burst)");
+    memory.push(("all have gone".to_owned(), resident()?));
+    println!("\nresident memory of the server");
     for (when, kib) in memory {
-        print_memory(when, kib);
+        print_memory(&when, kib);
     }
     Ok(())
 }
