@@ -14,6 +14,7 @@ mod client;
 mod grants;
 mod load;
 mod nginx;
+mod overload;
 mod process;
 mod provider;
 mod proxy;
@@ -71,9 +72,10 @@ fn main() -> Result<()> {
         Some("reference") => reference::serve(args.next().as_deref().unwrap_or("2")),
         Some("run") => block_on(run(&options(args, 16)?)),
         Some("proxy") => block_on(proxy::run(&options(args, 32)?)),
+        Some("overload") => block_on(overload::run(&options(args, 32)?)),
         Some("refresh") => block_on(refresh::run(&options(args, 32)?)),
         _ => bail!(
-            "usage: keyway-bench run|proxy|refresh [--keyway PATH] [--rounds N] [--seconds N] [--clients N] [--grants N] [--threads N]"
+            "usage: keyway-bench run|proxy|refresh|overload [--keyway PATH] [--rounds N] [--seconds N] [--clients N] [--grants N] [--threads N]"
         ),
     }
 }

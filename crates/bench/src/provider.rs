@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
 /// The provider application everybody signs in through.
@@ -23,6 +23,9 @@ pub(crate) const CLIENT_ID: &str = "bench-app";
 
 /// How long access tokens of most runs live, in seconds.
 pub(crate) const ONE_HOUR: u64 = 3600;
+
+/// How long the API takes for what it is slow at.
+const SLOWNESS: Duration = Duration::from_millis(200);
 
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
@@ -96,6 +99,10 @@ async fn answer(
             tokens(&keys, &form.unwrap_or_default())
         }
         // The API: whoever calls gets the same.
+        "/slow.json" => {
+            tokio::time::sleep(SLOWNESS).await;
+            json!({"id": "me"})
+        }
         "/me.json" => json!({"id": "me"}),
         _ => json!({"error": "not_found"}),
     };

@@ -37,6 +37,7 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
     let wanted = Wanted {
         api: format!("http://{}", provider.address),
         threads: Some(plan.threads),
+        server: String::new(),
     };
     let subject = subject::start_with(&plan.keyway, &provider, &wanted).await?;
     println!(

@@ -41,18 +41,20 @@ pub(crate) struct Wanted {
     pub(crate) api: String,
     /// Threads that serve; as many as cores if none is said.
     pub(crate) threads: Option<usize>,
+    /// More lines of `[server]`.
+    pub(crate) server: String,
 }
 
 fn config(provider: &Provider, wanted: &Wanted) -> String {
     let base = format!("http://{}", provider.address);
     // On, and never reached.
     let limits = "[limits]\nrequests_per_second = 1000000\n";
-    let threads = wanted.threads.map_or_else(String::new, |threads| {
-        format!("[server]\nthreads = {threads}\n")
-    });
-    let api = &wanted.api;
+    let threads = wanted
+        .threads
+        .map_or_else(String::new, |threads| format!("threads = {threads}\n"));
+    let Wanted { api, server, .. } = wanted;
     format!(
-        "{limits}{threads}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
+        "{limits}[server]\n{threads}{server}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
          token_endpoint = \"{base}/token\"\nuserinfo_endpoint = \"{base}/me\"\n\
          revocation_endpoint = \"{base}/revoke\"\njwks_uri = \"{base}/jwks\"\n\
          api_base_url = \"{api}\"\n"
@@ -102,6 +104,7 @@ pub(crate) async fn start(keyway: &str, provider: &Provider) -> Result<Subject> 
     let wanted = Wanted {
         api: format!("http://{}", provider.address),
         threads: None,
+        server: String::new(),
     };
     start_with(keyway, provider, &wanted).await
 }

@@ -166,6 +166,8 @@ fn basic(config: &Config) -> Vec<Line> {
         ),
         Line::of("server.threads", &config.threads),
         Line::of("server.max_connections", &config.max_connections),
+        Line::of("server.max_requests", &config.max_requests),
+        Line::of("server.write_timeout_seconds", &config.write_timeout_secs),
         Line::new(
             "log.level",
             config.log.level.value.to_string().to_lowercase(),

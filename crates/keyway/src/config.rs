@@ -22,7 +22,7 @@ use network::Network;
 use setting::{Origin, Setting};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
@@ -32,6 +32,8 @@ const DEFAULT_DATA_DIR: &str = "./keyway-data";
 /// The longest an operator may let remembered things be served without the database, in seconds.
 const OUTAGE_MAX_SECS: u64 = 300;
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+const DEFAULT_MAX_REQUESTS: usize = 4_000;
+const DEFAULT_WRITE_TIMEOUT_SECS: u32 = 60;
 
 /// How much is logged, and how.
 #[derive(Clone, Debug)]
@@ -73,6 +75,10 @@ pub(crate) struct Config {
     pub(crate) threads: Setting<usize>,
     /// How many connections may be open at once.
     pub(crate) max_connections: Setting<usize>,
+    /// How many requests may be under way at once.
+    pub(crate) max_requests: Setting<usize>,
+    /// How long a caller may take nothing of an answer that waits for it, in seconds.
+    pub(crate) write_timeout_secs: Setting<u32>,
     /// What is logged.
     pub(crate) log: Log,
     /// Endpoints that replace built-in ones.
@@ -146,10 +152,12 @@ impl Config {
             database: database(flags, environment, &file, (&data_dir.value, base))?,
             master_key: master_key::resolve(flags, environment, &file, (&data_dir.value, base))?,
             threads: threads(&file),
-            max_connections: file.server.max_connections.map_or_else(
-                || Setting::default_value(DEFAULT_MAX_CONNECTIONS),
-                |n| Setting::from_file(n.get()),
+            max_connections: count(file.server.max_connections, DEFAULT_MAX_CONNECTIONS),
+            write_timeout_secs: file.server.write_timeout_seconds.map_or_else(
+                || Setting::default_value(DEFAULT_WRITE_TIMEOUT_SECS),
+                |secs| Setting::from_file(secs.get()),
             ),
+            max_requests: count(file.server.max_requests, DEFAULT_MAX_REQUESTS),
             log: log(environment, &file)?,
             shared_apps: providers::shared_apps(file.shared_apps, base)?,
             providers: providers::overrides(file.providers)?,
@@ -383,6 +391,13 @@ fn threads(file: &FileConfig) -> Setting<usize> {
             Setting::default_value(cores.map_or(1, usize::from))
         },
         |threads| Setting::from_file(threads.get()),
+    )
+}
+
+fn count(said: Option<NonZeroUsize>, default: usize) -> Setting<usize> {
+    said.map_or_else(
+        || Setting::default_value(default),
+        |count| Setting::from_file(count.get()),
     )
 }
 

@@ -7,12 +7,17 @@
 mod admin;
 mod body;
 mod connection;
+mod crowd;
 mod lane;
 mod limiter;
 mod listener;
 mod metrics;
+mod patient;
+mod peer;
+mod places;
 mod proxy;
 mod signal;
+mod streams;
 mod worker;
 
 use crate::cli::ServeArgs;
@@ -25,7 +30,7 @@ use crate::{open, output, session};
 use anyhow::Context as _;
 use keyway_engine::Engine;
 use keyway_web::WebOptions;
-use lane::Lane;
+use lane::{Lane, Limits};
 use limiter::Limiter;
 use metrics::Metrics;
 use proxy::Proxy;
@@ -96,7 +101,7 @@ impl Server {
             keyway_web::router(engine.clone(), web_options(&config)),
             Proxy::new(engine.clone(), upstreams, metrics.clone()),
             engine.clone(),
-            config.requests_per_second.map(Limiter::new).map(Arc::new),
+            limits(&config),
             metrics,
         );
         let address = listeners.address;
@@ -137,6 +142,16 @@ fn adopt_address(config: &mut Config, address: SocketAddr) -> anyhow::Result<()>
     config.public_url.value =
         url.context(Failure::new("the address cannot be written as a URL"))?;
     Ok(())
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        // Threads share nothing; the system spreads connections evenly over them.
+        requests: config.max_requests.value.div_ceil(config.threads.value),
+        write_timeout: Duration::from_secs(config.write_timeout_secs.value.into()),
+        limiter: config.requests_per_second.map(Limiter::new),
+        public_url: config.public_url.value.clone(),
+    }
 }
 
 fn web_options(config: &Config) -> WebOptions {

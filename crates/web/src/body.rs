@@ -1,15 +1,14 @@
-//! Request bodies: bounded, of a known content type, and read into plain values.
+//! Request bodies: of a known content type, and read into plain values.
 
 use crate::app::App;
+use crate::bodies::Reading;
 use crate::context::Context;
 use crate::errors::Failure;
 use crate::query::{Query, told};
-use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use keyway_engine::error::ErrorKind;
 use serde_json::{Map, Value};
 
@@ -55,32 +54,9 @@ impl Params {
     }
 }
 
-async fn read(request: Request, limit_bytes: usize) -> Result<Bytes, Failure> {
+async fn read(request: Request, reading: &Reading) -> Result<Bytes, Failure> {
     let context = request.extensions().get::<Context>().cloned();
-    whole(request.into_body(), context.as_ref(), limit_bytes).await
-}
-
-/// A body to its end, if that comes within `limit_bytes`; the request's context is told.
-pub(crate) async fn whole(
-    body: Body,
-    context: Option<&Context>,
-    limit_bytes: usize,
-) -> Result<Bytes, Failure> {
-    let body = Limited::new(body, limit_bytes);
-    match body.collect().await {
-        Ok(collected) => {
-            if let Some(context) = context {
-                context.read_the_body();
-            }
-            Ok(collected.to_bytes())
-        }
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::with_status(
-            413,
-            ErrorKind::InvalidPayload,
-            format!("The body is longer than {limit_bytes} bytes."),
-        )),
-        Err(_) => Err(Failure::payload("The body ended early.")),
-    }
+    reading.whole(request.into_body(), context.as_ref()).await
 }
 
 fn unsupported(expected: &str) -> Failure {
@@ -176,7 +152,8 @@ impl FromRequest<App> for JsonObject {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let media = Media::of(request.headers());
-        let body = read(request, app.options.body_limit_bytes).await?;
+        // A signed body was read before, to see who signed it; others come with a key.
+        let body = read(request, &app.bodies.applications).await?;
         match media {
             Media::Json | Media::Unsaid => parse_object(&body).map(Self),
             Media::Form | Media::Other if body.is_empty() => Ok(Self::default()),
@@ -190,7 +167,7 @@ impl FromRequest<App> for Params {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let media = Media::of(request.headers());
-        let body = read(request, app.options.body_limit_bytes).await?;
+        let body = read(request, &app.bodies.strangers).await?;
         parse_params(media, &body)
     }
 }

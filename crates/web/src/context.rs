@@ -1,5 +1,6 @@
 //! What is known about a request while it is under way: its id, and whose it is.
 
+use crate::bodies::Held;
 use keyway_core::ids::{ApplicationId, RequestId};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,36 +10,44 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct Context {
     /// Told in `request_id` and `x-request-id`.
     pub(crate) request_id: RequestId,
-    application: Arc<OnceLock<ApplicationId>>,
-    body_is_read: Arc<AtomicBool>,
+    known: Arc<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    application: OnceLock<ApplicationId>,
+    body_is_read: AtomicBool,
+    /// The body's room: taken as long as the request is under way.
+    body: OnceLock<Held>,
 }
 
 impl Context {
     pub(crate) fn new(request_id: RequestId) -> Self {
         Self {
             request_id,
-            application: Arc::default(),
-            body_is_read: Arc::default(),
+            known: Arc::default(),
         }
     }
 
     /// Notes whose request it is; the first to know wins. Decides which origins may read the answer.
     pub(crate) fn belongs_to(&self, application: ApplicationId) {
-        let _already_known = self.application.set(application);
+        let _already_known = self.known.application.set(application);
     }
 
     /// Whose request it is, once known.
     pub(crate) fn application(&self) -> Option<ApplicationId> {
-        self.application.get().copied()
+        self.known.application.get().copied()
     }
 
-    /// Notes that the request's body was read to its end.
-    pub(crate) fn read_the_body(&self) {
-        self.body_is_read.store(true, Ordering::Relaxed);
+    /// Notes that the request's body was read to its end, and keeps its room.
+    pub(crate) fn read_the_body(&self, held: Held) {
+        self.known.body_is_read.store(true, Ordering::Relaxed);
+        // A body that was read before and is read again has its room already.
+        let _already_held = self.known.body.set(held);
     }
 
     /// Whether the request's body was read to its end.
     pub(crate) fn has_read_the_body(&self) -> bool {
-        self.body_is_read.load(Ordering::Relaxed)
+        self.known.body_is_read.load(Ordering::Relaxed)
     }
 }

@@ -12,6 +12,7 @@
 mod address;
 mod app;
 mod auth;
+mod bodies;
 mod body;
 mod call;
 mod context;
@@ -29,6 +30,7 @@ pub mod proxy;
 mod query;
 mod router;
 pub mod routes;
+pub mod shed;
 mod signed;
 mod v3;
 

@@ -1,7 +1,6 @@
 //! Who signed a request: the four headers of a service account, over method, path and body as they came.
 
 use crate::app::App;
-use crate::body;
 use crate::errors::Failure;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -43,7 +42,12 @@ async fn authenticate(app: &App, request: Request) -> Result<Request, Failure> {
     let headers = signing_headers(&parts.headers);
     let proof = RequestProof::read(&headers, app.engine.now()).map_err(unproved)?;
     let bytes = match covers_body(parts.method.as_str()) {
-        true => body::whole(body, parts.extensions.get(), app.options.body_limit_bytes).await?,
+        true => {
+            app.bodies
+                .strangers
+                .whole(body, parts.extensions.get())
+                .await?
+        }
         false => Bytes::new(),
     };
     let text = std::str::from_utf8(&bytes)

@@ -12,6 +12,8 @@ const PLAIN: [(&str, &[&str]); 7] = [
             "public_url",
             "threads",
             "max_connections",
+            "max_requests",
+            "write_timeout_seconds",
         ],
     ),
     (
@@ -198,8 +200,12 @@ mod tests {
     #[test]
     fn the_list_of_fields_and_the_file_agree() {
         let value = |name: &str| match name {
-            "threads" | "max_connections" | "requests_per_second" => "1",
-            "serve_through_outage_seconds" => "1",
+            "threads"
+            | "max_connections"
+            | "max_requests"
+            | "write_timeout_seconds"
+            | "serve_through_outage_seconds"
+            | "requests_per_second" => "1",
             "allow_private_addresses" | "allow_provider_tokens" => "true",
             "trusted_proxies" | "applications" | "scopes" => "[]",
             "format" => "'json'",

@@ -47,6 +47,10 @@ pub(crate) struct ServerTable {
     pub(crate) threads: Option<NonZeroUsize>,
     /// Connections open at once.
     pub(crate) max_connections: Option<NonZeroUsize>,
+    /// Requests under way at once.
+    pub(crate) max_requests: Option<NonZeroUsize>,
+    /// How long a caller may take nothing of its answer.
+    pub(crate) write_timeout_seconds: Option<NonZeroU32>,
 }
 
 /// `[storage]`

@@ -1,5 +1,7 @@
 //! The body of an answer, wherever it comes from.
 
+use super::places::Place;
+use super::streams::noted;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use keyway_outbound::AnswerBody;
@@ -7,17 +9,32 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower::BoxError;
 
-/// What is written to a connection.
-pub(super) enum ServedBody {
+/// What is written to a connection. The request's place is taken until it has been.
+pub(super) struct ServedBody {
+    what: Words,
+    _place: Place,
+}
+
+/// Whose words they are.
+pub(super) enum Words {
     /// Keyway's own words.
     Own(axum::body::Body),
     /// A provider's, passed on.
     Provider(AnswerBody),
 }
 
-impl From<axum::body::Body> for ServedBody {
+impl From<axum::body::Body> for Words {
     fn from(body: axum::body::Body) -> Self {
         Self::Own(body)
+    }
+}
+
+impl ServedBody {
+    pub(super) fn new(what: Words, place: Place) -> Self {
+        Self {
+            what,
+            _place: place,
+        }
     }
 }
 
@@ -29,25 +46,25 @@ impl Body for ServedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Own(body) => Pin::new(body)
+        noted(match &mut self.get_mut().what {
+            Words::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
-            Self::Provider(body) => Pin::new(body).poll_frame(cx),
-        }
+            Words::Provider(body) => Pin::new(body).poll_frame(cx),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(body) => body.is_end_stream(),
-            Self::Provider(body) => body.is_end_stream(),
+        match &self.what {
+            Words::Own(body) => body.is_end_stream(),
+            Words::Provider(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(body) => body.size_hint(),
-            Self::Provider(body) => body.size_hint(),
+        match &self.what {
+            Words::Own(body) => body.size_hint(),
+            Words::Provider(body) => body.size_hint(),
         }
     }
 }

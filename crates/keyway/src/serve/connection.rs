@@ -1,19 +1,24 @@
 //! Accepting connections and speaking HTTP on them.
 
+use super::crowd::{Crowd, Room};
 use super::lane::Lane;
+use super::metrics::Shed;
+use super::patient::Patient;
+use super::peer::Peer;
+use super::places::Place;
+use super::streams::{Streams, noted};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,22 +38,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accepts connections for one thread and serves them on that thread's runtime.
 pub(super) struct Acceptor {
     lane: Arc<Lane>,
-    connections: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     stop: CancellationToken,
-    http: Builder<TokioExecutor>,
+    http: Builder<Streams>,
 }
 
 impl Acceptor {
-    pub(super) fn new(
-        lane: Arc<Lane>,
-        connections: Arc<Semaphore>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(lane: Arc<Lane>, crowd: Arc<Crowd>, stop: CancellationToken) -> Self {
+        let cut_off = lane.clone();
+        let streams = Streams::new(lane.write_timeout(), move || cut_off.note(Shed::Reader));
         Self {
             lane,
-            connections,
+            crowd,
             stop,
-            http: http(),
+            http: http(streams),
         }
     }
 
@@ -56,8 +59,8 @@ impl Acceptor {
     pub(super) async fn run(&self, socket: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(socket)?;
         let tracker = TaskTracker::new();
-        while let Some((stream, peer, permit)) = self.accept(&listener).await {
-            tracker.spawn(self.serve(stream, peer, permit));
+        while let Some((stream, peer, room)) = self.accept(&listener).await {
+            tracker.spawn(self.serve(stream, peer, room));
         }
         drop(listener);
         tracker.close();
@@ -65,16 +68,17 @@ impl Acceptor {
         Ok(())
     }
 
-    /// The next connection, once there may be one more. `None` when asked to stop.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    /// The next connection, once there is room for it. `None` when asked to stop.
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, Arc<Peer>, Room)> {
         let next = async {
-            let permit = self.connections.clone().acquire_owned().await.ok()?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, peer)) => return Some((stream, peer, permit)),
+                    Ok((stream, address)) => {
+                        let peer = Peer::new(self.lane.clone(), address);
+                        // Nobody else is accepted meanwhile: they wait in the system's queue.
+                        let room = self.crowd.admit(&peer).await?;
+                        return Some((stream, peer, room));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a connection was not accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -93,15 +97,22 @@ impl Acceptor {
     fn serve(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        peer: Arc<Peer>,
+        room: Room,
     ) -> impl Future<Output = ()> + Send + 'static {
         // Answers are written whole; waiting to fill a packet would only delay them.
         drop(stream.set_nodelay(true));
         let lane = self.lane.clone();
+        let stream = Patient::new(stream, lane.write_timeout(), move || {
+            lane.note(Shed::Reader);
+        });
+        let asking = peer.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let lane = lane.clone();
-            async move { Ok::<_, Infallible>(lane.route(peer, request).await) }
+            let place = Place::take(asking.clone());
+            async move {
+                let mut answer = pin!(Lane::route(place, request));
+                poll_fn(move |cx| noted(answer.as_mut().poll(cx)).map(Ok::<_, Infallible>)).await
+            }
         });
         let connection = self
             .http
@@ -117,17 +128,25 @@ impl Acceptor {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
+                () = peer.sent_away() => {
+                    // A request may have come just now; without one there is nothing to finish.
+                    connection.as_mut().graceful_shutdown();
+                    match peer.is_idle() {
+                        true => Ok(()),
+                        false => connection.await,
+                    }
+                }
             };
             if let Err(error) = ended {
                 tracing::debug!(error, "a connection broke off");
             }
-            drop(permit);
+            drop(room);
         }
     }
 }
 
-fn http() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn http(streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

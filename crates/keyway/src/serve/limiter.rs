@@ -1,21 +1,53 @@
-//! `[limits] requests_per_second`: one token bucket for each application of this process.
+//! `[limits] requests_per_second`: one token bucket for each application of this process and each group of paths.
 
-use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
 use keyway_core::ids::ApplicationId;
 use keyway_core::rate::Bucket;
 use keyway_core::time::UnixMillis;
-use serde_json::json;
+use keyway_engine::{Error, ErrorKind};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
+/// Told with a refusal: a bucket that is empty has something again within the second.
+const RETRY_AFTER_SECS: u32 = 1;
+
+/// Paths that are counted together, as upstream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Group {
+    /// `/v3/applications`.
+    Applications,
+    /// `/v3/connect`.
+    Authentication,
+    /// `/v3/connectors`, with their credentials.
+    Connectors,
+    /// `/v3/grants`, without the calls.
+    Grants,
+    /// Calls on behalf of grants.
+    Calls,
+    /// Everything else.
+    Other,
+}
+
+impl Group {
+    /// The group of a request's path.
+    pub(super) fn of(path: &str) -> Self {
+        let mut segments = path.split('/').skip(1);
+        match (segments.next(), segments.next(), segments.nth(1)) {
+            (Some("v3"), Some("applications"), _) => Self::Applications,
+            (Some("v3"), Some("connect"), _) => Self::Authentication,
+            (Some("v3"), Some("connectors"), _) => Self::Connectors,
+            (Some("v3"), Some("grants"), Some("proxy")) => Self::Calls,
+            (Some("v3"), Some("grants"), _) => Self::Grants,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Buckets, full at first: an application may use one second's share at once.
 pub(super) struct Limiter {
     per_second: NonZeroU32,
-    // Only proven applications get a bucket, so there are never more than applications.
-    buckets: Mutex<HashMap<ApplicationId, Bucket>>,
+    // Only proven applications get buckets, so there are never more than applications times groups.
+    buckets: Mutex<HashMap<(ApplicationId, Group), Bucket>>,
 }
 
 impl Limiter {
@@ -26,36 +58,23 @@ impl Limiter {
         }
     }
 
-    /// Whether `application` may make one more request at `now`; if so it is counted.
-    pub(super) fn admits(&self, application: ApplicationId, now: UnixMillis) -> bool {
+    /// Whether `application` may make one more request of `group` at `now`; if so it is counted.
+    pub(super) fn admits(&self, application: ApplicationId, group: Group, now: UnixMillis) -> bool {
         let per_second = self.per_second.get();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = buckets
-            .entry(application)
+            .entry((application, group))
             .or_insert_with(|| Bucket::full(per_second, now));
         bucket.take(per_second, now)
     }
 
-    /// The answer to a request too many.
-    pub(super) fn refusal(&self, request_id: &str) -> Response<Body> {
+    /// What a request too many is told.
+    pub(super) fn error(&self) -> Error {
         let message = format!(
-            "Too many requests: this server allows an application {} a second.",
+            "Too many requests: this server allows an application {} a second to each group of paths.",
             self.per_second
         );
-        let error = json!({"type": "api.rate_limit_error", "message": message});
-        let body = json!({"request_id": request_id, "error": error}).to_string();
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(VARY, HeaderValue::from_static("Origin"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert(HeaderName::from_static("x-request-id"), id);
-        }
-        response
+        Error::new(ErrorKind::RateLimited, message).retry_after(RETRY_AFTER_SECS)
     }
 }
 
@@ -70,21 +89,29 @@ mod tests {
     #[test]
     fn rule_08_applications_do_not_share_a_bucket() {
         let limiter = limiter(1);
-        let at_zero = |app| limiter.admits(ApplicationId::from_u128(app), UnixMillis(0));
+        let at_zero =
+            |app| limiter.admits(ApplicationId::from_u128(app), Group::Grants, UnixMillis(0));
         assert_eq!([at_zero(1), at_zero(1), at_zero(2)], [true, false, true]);
     }
 
     #[test]
-    fn a_refusal_is_as_well_guarded_as_any_answer() {
-        let refusal = limiter(1).refusal("7");
-        for (name, value) in [
-            ("cache-control", "no-store"),
-            ("retry-after", "1"),
-            ("vary", "Origin"),
-            ("x-content-type-options", "nosniff"),
-            ("x-request-id", "7"),
+    fn groups_of_one_application_do_not_either() {
+        let limiter = limiter(1);
+        let at_zero = |path| {
+            let group = Group::of(path);
+            limiter.admits(ApplicationId::from_u128(1), group, UnixMillis(0))
+        };
+        assert!(at_zero("/v3/grants"));
+        assert!(!at_zero("/v3/grants/x"), "the same group");
+        for path in [
+            "/v3/grants/x/proxy/me",
+            "/v3/connect/custom",
+            "/v3/connectors/google/creds",
+            "/v3/applications",
+            "/v3/providers/detect",
         ] {
-            assert_eq!(refusal.headers()[name], value);
+            assert!(at_zero(path), "{path}");
+            assert!(!at_zero(path), "{path}");
         }
     }
 }

@@ -10,6 +10,11 @@ use std::net::{SocketAddr, TcpListener};
 /// Connections the system keeps waiting for each thread.
 const BACKLOG: i32 = 1024;
 
+/// What the system may hold of an answer that is not sent yet, for each connection, in bytes. Whatever a fast
+/// caller needs is on its way; the rest would only wait here, and hide from us that nobody takes it.
+#[cfg(target_os = "linux")]
+const UNSENT_MAX_BYTES: u32 = 128 * 1024;
+
 /// Sockets that share one address.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -66,6 +71,9 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
+    // Connections inherit it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -2,13 +2,18 @@
 
 mod proxy;
 mod refresh;
+mod shed;
 
+use super::places::Count;
 use http::StatusCode;
 use keyway_core::time::UnixMillis;
 use keyway_engine::refresh::RefreshReport;
 use proxy::ProxyMetrics;
+pub(super) use shed::Shed;
+use shed::Sheds;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Classes of statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -20,6 +25,10 @@ pub(super) struct Metrics {
     answers: [AtomicU64; CLASSES.len()],
     /// Calls on behalf of grants.
     pub(super) proxy: ProxyMetrics,
+    /// What was refused for want of room.
+    pub(super) sheds: Sheds,
+    /// Requests under way, of each thread.
+    under_way: Mutex<Vec<Arc<Count>>>,
 }
 
 impl Metrics {
@@ -28,7 +37,28 @@ impl Metrics {
             started_at,
             answers: Default::default(),
             proxy: ProxyMetrics::default(),
+            sheds: Sheds::default(),
+            under_way: Mutex::default(),
         }
+    }
+
+    /// A count of one more thread's requests under way.
+    pub(super) fn count_requests(&self) -> Arc<Count> {
+        let count = Arc::new(Count::default());
+        let mut all = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push(Arc::clone(&count));
+        count
+    }
+
+    fn requests_under_way(&self) -> usize {
+        let all = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|count| count.get()).sum()
     }
 
     /// Counts an answer.
@@ -57,6 +87,14 @@ impl Metrics {
                 "keyway_http_requests_total{{status=\"{class}\"}} {count}"
             );
         }
+        let _ = writeln!(
+            text,
+            "# HELP keyway_requests_under_way Requests on the public listener whose answers are not written yet.\n\
+             # TYPE keyway_requests_under_way gauge\n\
+             keyway_requests_under_way {}",
+            self.requests_under_way()
+        );
+        self.sheds.render(&mut text);
         self.proxy.render(&mut text);
         refresh::render(refreshes, &mut text);
         let uptime_ms = now.0.saturating_sub(self.started_at.0).max(0);

@@ -6,8 +6,9 @@
 mod fault;
 mod tunnel;
 
-use super::body::ServedBody;
+use super::body::Words;
 use super::metrics::Metrics;
+use super::places::Placed;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -85,17 +86,18 @@ impl Proxy {
         &self,
         request: Request<Incoming>,
         known: Option<Principal>,
-    ) -> Response<ServedBody> {
+        placed: Placed<'_>,
+    ) -> Response<Words> {
         let request_id = self.engine.request_id();
         // It would have the provider repeat our headers to the caller (RFC 9110, 9.3.8).
         if request.method() == Method::TRACE {
             let message = "TRACE is not passed on: it would show the provider's token.";
-            return refusal_with_status(405, message, request_id).map(ServedBody::from);
+            return refusal_with_status(405, message, request_id).map(Words::from);
         }
-        let answer = self.pass(request, known, request_id).await;
+        let answer = self.pass(request, known, placed, request_id).await;
         answer.unwrap_or_else(|error| {
             self.metrics.proxy.refused();
-            refusal(error, request_id).map(ServedBody::from)
+            refusal(error, request_id).map(Words::from)
         })
     }
 
@@ -103,9 +105,15 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         known: Option<Principal>,
+        mut placed: Placed<'_>,
         request_id: RequestId,
-    ) -> Result<Response<ServedBody>, Error> {
+    ) -> Result<Response<Words>, Error> {
         let call = self.prepare(&request, known).await?;
+        let application = call.grant.grant.application_id;
+        if let Err(crowded) = placed.share(application, &call.host.origin) {
+            let path = request.uri().path();
+            return Ok(placed.peer.lane.crowded_out(crowded, path));
+        }
         let target = asked(&request)?.target(&call)?;
         let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target));
         let uri = Uri::from(target.map_err(Error::internal)?);
@@ -129,7 +137,7 @@ impl Proxy {
             }
             Err(_) if upload.as_ref().is_some_and(Upload::is_stalled) => {
                 let message = "The request's body did not come to its end in time.";
-                return Ok(refusal_with_status(408, message, request_id).map(ServedBody::from));
+                return Ok(refusal_with_status(408, message, request_id).map(Words::from));
             }
             Err(error) => return Err(error),
         };
@@ -204,7 +212,7 @@ impl Proxy {
         mut answer: Response<AnswerBody>,
         request_id: RequestId,
         began: UnixMillis,
-    ) -> Result<Response<ServedBody>, Error> {
+    ) -> Result<Response<Words>, Error> {
         if let Some(error) = fault::of_scopes(answer.status(), answer.headers()) {
             return Err(error);
         }
@@ -213,7 +221,7 @@ impl Proxy {
         // The caller's connection has a version of its own.
         *answer.version_mut() = Version::HTTP_11;
         answer_headers(answer.headers_mut(), request_id, took_ms);
-        Ok(answer.map(ServedBody::Provider))
+        Ok(answer.map(Words::Provider))
     }
 }
 
@@ -232,7 +240,7 @@ fn outgoing(head: Parts, uri: Uri, call: &ProxyCall) -> Result<Outgoing, Error> 
     Ok(outgoing)
 }
 
-fn too_large(request_id: RequestId) -> Response<ServedBody> {
+fn too_large(request_id: RequestId) -> Response<Words> {
     let message = "The request is larger than is passed on; docs/limits.md has the limit.";
-    refusal_with_status(413, message, request_id).map(ServedBody::from)
+    refusal_with_status(413, message, request_id).map(Words::from)
 }

@@ -1,6 +1,7 @@
 //! The threads that serve connections.
 
 use super::connection::Acceptor;
+use super::crowd::Crowd;
 use super::lane::Lane;
 use crate::failure::Failure;
 use anyhow::Context as _;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Builder;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// All threads of a server.
@@ -45,7 +46,7 @@ impl Workers {
         lane: &Lane,
         max_connections: usize,
     ) -> anyhow::Result<Self> {
-        let connections = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let crowd = Crowd::new(max_connections, lane.metrics());
         let (stop, end, ended) =
             <(CancellationToken, CancellationToken, CancellationToken)>::default();
         let (busy, idle) = mpsc::channel(1);
@@ -54,7 +55,7 @@ impl Workers {
                 socket,
                 acceptor: Acceptor::new(
                     Arc::new(lane.for_another_thread()),
-                    connections.clone(),
+                    crowd.clone(),
                     stop.clone(),
                 ),
                 end: end.clone(),

@@ -4,6 +4,7 @@
 mod hostile;
 mod http2;
 mod kills;
+mod overload;
 mod patience;
 mod soak;
 mod tunnels;

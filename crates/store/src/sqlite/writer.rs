@@ -21,8 +21,10 @@ const GROUP_MAX: usize = 64;
 const BUSY_GROUP: usize = 4;
 /// How long it waits. A commit takes about as long, and costs the same for one job as for twenty.
 const GATHERING: Duration = Duration::from_micros(500);
-/// Jobs that may wait; whoever comes later waits to wait.
+/// Jobs that may wait; whoever comes later waits for a place among them.
 const QUEUE_MAX: usize = 1024;
+/// How long for: as long as for a connection of the other database. A disk that is so slow has failed.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A job's turn.
 enum Turn<'c> {
@@ -40,6 +42,7 @@ pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     is_failing: Arc<AtomicBool>,
+    wait_max: Duration,
 }
 
 fn closed() -> StoreError {
@@ -49,7 +52,15 @@ fn closed() -> StoreError {
 impl Writer {
     /// Starts the thread. It ends when this is dropped or closed, after the jobs that wait.
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        Self::with_queue(connection, QUEUE_MAX, WAIT_MAX)
+    }
+
+    fn with_queue(
+        connection: Connection,
+        queue_max: usize,
+        wait_max: Duration,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(queue_max);
         let (end, ended) = oneshot::channel();
         let is_failing = Arc::new(AtomicBool::new(false));
         let failing = Arc::clone(&is_failing);
@@ -64,7 +75,23 @@ impl Writer {
             queue: Mutex::new(Some(queue)),
             ended: Mutex::new(Some(ended)),
             is_failing,
+            wait_max,
         })
+    }
+
+    /// Hands a job over, as soon as there is a place for it.
+    async fn send(&self, job: Job) -> Result<(), StoreError> {
+        let queue = lock(&self.queue).clone().ok_or_else(closed)?;
+        let job = match queue.try_send(job) {
+            Err(mpsc::error::TrySendError::Full(job)) => job,
+            sent => return sent.map_err(|_| closed()),
+        };
+        match tokio::time::timeout(self.wait_max, queue.send(job)).await {
+            Ok(sent) => sent.map_err(|_| closed()),
+            Err(_) => Err(StoreError::busy(
+                "more waits to be written than can be written",
+            )),
+        }
     }
 
     pub(super) async fn write<T, E, F>(&self, clock: Arc<dyn Clock>, work: F) -> Result<T, E>
@@ -73,10 +100,8 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
         F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
     {
-        let queue = lock(&self.queue).clone().ok_or_else(closed)?;
         let (reply, answer) = oneshot::channel();
-        let sent = queue.send(job(clock, work, reply)).await;
-        sent.map_err(|_| closed())?;
+        self.send(job(clock, work, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(closed().into()))
     }
 
@@ -198,4 +223,52 @@ fn commit(connection: &Connection) -> Result<(), StoreError> {
             let _ = statement::run(connection, "ROLLBACK");
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyway_core::time::SystemClock;
+    use std::sync::mpsc as blocking;
+
+    /// A writer with room for one job, and what lets go of the job it has in hand.
+    fn busy_writer() -> (Arc<Writer>, blocking::Sender<()>) {
+        let connection = Connection::open_in_memory().unwrap();
+        let wait_max = Duration::from_millis(20);
+        let writer = Writer::with_queue(connection, 1, wait_max).unwrap();
+        let (let_go, held) = blocking::channel::<()>();
+        let holding: Job = Box::new(move |_| {
+            let _ = held.recv();
+            Box::new(|_| ())
+        });
+        let queue = lock(&writer.queue).clone().unwrap();
+        queue
+            .try_send(holding)
+            .unwrap_or_else(|_| panic!("the queue is empty"));
+        (Arc::new(writer), let_go)
+    }
+
+    async fn write(writer: &Writer) -> Result<i32, StoreError> {
+        let clock = Arc::new(SystemClock);
+        writer.write(clock, |_| Box::pin(async { Ok(7) })).await
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_an_outage_and_those_in_it_are_served() {
+        let (writer, let_go) = busy_writer();
+        let queue = lock(&writer.queue).clone().unwrap();
+        while queue.capacity() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let waiting = write(&writer);
+        let too_many = async {
+            let refused = write(&writer).await.unwrap_err();
+            let_go.send(()).unwrap();
+            refused
+        };
+        let (served, refused) = tokio::join!(waiting, too_many);
+        assert!(refused.is_retryable(), "{refused}");
+        assert_eq!(served, Ok(7));
+        assert_eq!(write(&writer).await, Ok(7));
+    }
 }

@@ -1,12 +1,13 @@
 //! Connections that become WebSockets (RFC 6455; RFC 9110, 7.8).
 
+use super::super::places::{Shares, application_key};
 use super::{Outgoing, Proxy, fault};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use keyway_core::grant::GrantLocator;
-use keyway_core::ids::GrantId;
+use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_engine::refresh::check_usable;
 use keyway_engine::{Engine, Error, ErrorKind, ProxyCall};
 use keyway_outbound::{AnswerBody, CallBody};
@@ -29,12 +30,52 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long nothing may move in a tunnel. WebSockets are kept alive by pings oftener than that.
 const IDLE_LIMIT: Duration = Duration::from_secs(600);
 
-/// Room for tunnels.
-pub(super) struct Tunnels(Arc<Semaphore>);
+/// Room for tunnels, which applications share as they share the places of calls.
+pub(super) struct Tunnels {
+    room: Arc<Semaphore>,
+    applications: Arc<Shares>,
+}
 
 impl Default for Tunnels {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TUNNELS_MAX)))
+        Self {
+            room: Arc::new(Semaphore::new(TUNNELS_MAX)),
+            applications: Arc::default(),
+        }
+    }
+}
+
+/// One tunnel's room; given back when dropped, on the thread that took it.
+struct Room {
+    _permit: OwnedSemaphorePermit,
+    applications: Arc<Shares>,
+    application: u64,
+}
+
+impl Tunnels {
+    fn take(&self, application: ApplicationId) -> Result<Room, Error> {
+        let full = || {
+            let message = "There are too many tunnels open; try again shortly.";
+            Error::new(ErrorKind::Unavailable, message).retry_after(1)
+        };
+        let free = self.room.available_permits();
+        let permit = self.room.clone().try_acquire_owned().map_err(|_| full())?;
+        let application = application_key(application);
+        if !self.applications.take(application, free) {
+            let message = "This application has too many tunnels open; try again shortly.";
+            return Err(Error::new(ErrorKind::RateLimited, message).retry_after(1));
+        }
+        Ok(Room {
+            _permit: permit,
+            applications: Arc::clone(&self.applications),
+            application,
+        })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.applications.give_back(self.application);
     }
 }
 
@@ -85,12 +126,7 @@ impl Proxy {
         mut outgoing: Outgoing,
         ours: Ours,
     ) -> Result<Response<AnswerBody>, Error> {
-        let full = || {
-            let message = "There are too many tunnels open; try again shortly.";
-            Error::new(ErrorKind::Unavailable, message).retry_after(1)
-        };
-        let permit = self.tunnels.0.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| full())?;
+        let room = self.tunnels.take(call.grant.grant.application_id)?;
         let (mut answer, mut theirs) = self.ask(&call, &mut outgoing).await?;
         if answer.status() == StatusCode::UNAUTHORIZED
             && let Some(call) = self.engine.call_again(&call).await?
@@ -102,7 +138,7 @@ impl Proxy {
             }
         }
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            join(self.engine.clone(), ours, theirs, permit);
+            join(self.engine.clone(), ours, theirs, room);
         }
         Ok(answer)
     }
@@ -129,7 +165,7 @@ impl Proxy {
     clippy::disallowed_methods,
     reason = "a tunnel ends with its thread; there is nothing in it that a graceful stop could finish"
 )]
-fn join(engine: Engine, mut ours: Ours, theirs: OnUpgrade, permit: OwnedSemaphorePermit) {
+fn join(engine: Engine, mut ours: Ours, theirs: OnUpgrade, room: Room) {
     drop(tokio::spawn(async move {
         let turned = futures_util::future::join(&mut ours.turned, theirs).await;
         let (Ok(near), Ok(far)) = turned else {
@@ -143,7 +179,7 @@ fn join(engine: Engine, mut ours: Ours, theirs: OnUpgrade, permit: OwnedSemaphor
             _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
             () = watch(&engine, &ours, &moved) => {}
         }
-        drop(permit);
+        drop(room);
     }));
 }
 

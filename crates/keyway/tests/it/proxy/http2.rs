@@ -283,3 +283,36 @@ fn callers_who_do_not_read_hold_up_nobody_else_on_the_same_connection() {
         assert_eq!(unread.len(), 20);
     });
 }
+
+#[test]
+fn an_answer_nobody_takes_is_given_up_and_its_connection_goes_on() {
+    let provider = Provider::start();
+    let admin = super::overload::free_address();
+    let more = format!(
+        "[server]\nwrite_timeout_seconds = 1\nadmin_listen = \"{admin}\"\n[network]\nextra_certificates_file = \"{AUTHORITY}\"\n"
+    );
+    let world = World::with_api(Some(&provider.base), &more);
+    let id = world.grant("ann@example.com", CLIENT, None);
+    let given_up = || {
+        let (_, text) = crate::site::get(&admin, "/metrics", None);
+        text.contains("keyway_shed_total{what=\"reader\"} 1\n")
+    };
+    runtime().block_on(async {
+        let mut sender = connect(&world).await;
+        let path = format!("/v3/grants/{id}/proxy/large");
+        let asked = request(&world, "GET", &path, frames(vec![]));
+        let answer = sender.send_request(asked).await.unwrap();
+        for _ in 0..600 {
+            if given_up() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(given_up());
+        assert!(answer.into_body().collect().await.is_err());
+        let path = format!("/v3/grants/{id}/proxy/echo");
+        let asked = request(&world, "GET", &path, frames(vec![]));
+        let answer = sender.send_request(asked).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    });
+}

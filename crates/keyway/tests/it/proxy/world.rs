@@ -237,6 +237,35 @@ impl World {
         self.site.app("B").1
     }
 
+    /// A grant of another application on the same server, through the same provider; its key and its id.
+    pub(crate) fn grant_elsewhere(&self, email: &str) -> (String, String) {
+        let key = self.other_key();
+        let post = |path: &str, body: &Value| {
+            let (address, body) = (&self.server.address, body.to_string());
+            let answer = self.raw(format!(
+                "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()
+            ).as_bytes());
+            assert!(answer.status < 300, "{answer:?}");
+            answer.json()
+        };
+        let settings = json!({"client_id": CLIENT, "client_secret": self.secret(CLIENT)});
+        post(
+            "/v3/connectors",
+            &json!({"provider": "google", "name": "G", "settings": settings, "scope": []}),
+        );
+        let token = self
+            .sandbox
+            .mint_refresh_token(CLIENT, email, &["openid", "email"]);
+        let settings = json!({"refresh_token": token});
+        let made = post(
+            "/v3/connect/custom",
+            &json!({"provider": "google", "settings": settings}),
+        );
+        let id = text(&made["data"], "id");
+        (key, id)
+    }
+
     /// Another key of the application, and its id.
     pub(crate) fn new_key(&self) -> (String, String) {
         let made = self.site.json(&["key", "create", "--app", &self.app]);

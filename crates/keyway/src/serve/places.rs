@@ -1,0 +1,250 @@
+//! How many requests a thread has under way, and whose calls they are.
+//!
+//! A request takes its place before anything is looked up, and gives it back when its answer has been written
+//! or given up. What is found full is refused at once: a place is all that a request too many costs.
+
+use super::peer::Peer;
+use keyway_core::ids::ApplicationId;
+use keyway_outbound::Origin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// How many times what is free somebody's calls may hold. Who is alone gets four fifths of all places; two who
+/// want all get four ninths each; and there is always room for whoever comes next.
+const TIMES_FREE: usize = 4;
+/// Counters by application and by host. Two that share one share its part.
+const COUNTERS: usize = 1024;
+
+/// A count that only one thread changes, so that plain loads and stores do. Others may read it.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicUsize);
+
+impl Count {
+    /// How many they are.
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
+    /// Counts one more, and tells how many they are.
+    pub(super) fn up(&self) -> usize {
+        let count = self.get() + 1;
+        self.0.store(count, Relaxed);
+        count
+    }
+
+    /// Counts one less.
+    pub(super) fn down(&self) {
+        self.0.store(self.get().saturating_sub(1), Relaxed);
+    }
+}
+
+/// Who holds how much of something.
+#[derive(Debug)]
+pub(super) struct Shares(Box<[Count]>);
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self(
+            std::iter::repeat_with(Count::default)
+                .take(COUNTERS)
+                .collect(),
+        )
+    }
+}
+
+impl Shares {
+    fn counter(&self, key: u64) -> Option<&Count> {
+        // Fibonacci hashing: the upper bits depend on all of the key's.
+        let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let at = usize::try_from(spread).unwrap_or(0) % COUNTERS;
+        self.0.get(at)
+    }
+
+    /// One more for `key`, if it does not hold too many times what is `free`.
+    pub(super) fn take(&self, key: u64, free: usize) -> bool {
+        let Some(counter) = self.counter(key) else {
+            return false;
+        };
+        let has_room = counter.get() < free.saturating_mul(TIMES_FREE);
+        if has_room {
+            counter.up();
+        }
+        has_room
+    }
+
+    /// One less for `key`.
+    pub(super) fn give_back(&self, key: u64) {
+        if let Some(counter) = self.counter(key) {
+            counter.down();
+        }
+    }
+}
+
+/// The key an application is counted by.
+pub(super) fn application_key(id: ApplicationId) -> u64 {
+    let (upper, lower) = id.as_uuid().as_u64_pair();
+    upper ^ lower
+}
+
+/// The key a host is counted by: hosts are made once and live as long as the server.
+fn host_key(host: &Arc<Origin>) -> u64 {
+    u64::try_from(Arc::as_ptr(host).addr()).unwrap_or(0)
+}
+
+/// One thread's places.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    taken: Arc<Count>,
+    applications: Shares,
+    hosts: Shares,
+}
+
+/// Why a call does not get a share of the places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crowded {
+    /// Its application has too many calls under way.
+    Application,
+    /// Its provider has.
+    Host,
+}
+
+impl Places {
+    /// Room for `max` requests, whose count can be read at `taken`.
+    pub(super) fn new(max: usize, taken: Arc<Count>) -> Self {
+        Self {
+            max,
+            taken,
+            applications: Shares::default(),
+            hosts: Shares::default(),
+        }
+    }
+}
+
+/// A request's place; given back when dropped.
+pub(super) struct Place {
+    peer: Arc<Peer>,
+    is_over: bool,
+    /// Counted for these besides: a call's application and host.
+    call: Option<(u64, u64)>,
+}
+
+/// A place while its request is being answered.
+pub(super) struct Placed<'a> {
+    /// Who sent the request.
+    pub(super) peer: &'a Peer,
+    /// Whether there was no room for it.
+    pub(super) is_over: bool,
+    call: &'a mut Option<(u64, u64)>,
+}
+
+impl Place {
+    /// Takes a place for a request that `peer` sent, on the thread that serves it.
+    pub(super) fn take(peer: Arc<Peer>) -> Self {
+        peer.request_came();
+        let places = peer.lane.places();
+        let is_over = places.taken.up() > places.max;
+        Self {
+            peer,
+            is_over,
+            call: None,
+        }
+    }
+
+    /// What answering the request takes.
+    pub(super) fn placed(&mut self) -> Placed<'_> {
+        Placed {
+            peer: &self.peer,
+            is_over: self.is_over,
+            call: &mut self.call,
+        }
+    }
+}
+
+impl Placed<'_> {
+    /// Counts the request as a call of `application` to `host`.
+    ///
+    /// # Errors
+    /// Whose part of the places is used up.
+    pub(super) fn share(
+        &mut self,
+        application: ApplicationId,
+        host: &Arc<Origin>,
+    ) -> Result<(), Crowded> {
+        let places = self.peer.lane.places();
+        // Its own place is free to it.
+        let free = (places.max + 1).saturating_sub(places.taken.get());
+        let (application, host) = (application_key(application), host_key(host));
+        if !places.applications.take(application, free) {
+            return Err(Crowded::Application);
+        }
+        if !places.hosts.take(host, free) {
+            places.applications.give_back(application);
+            return Err(Crowded::Host);
+        }
+        *self.call = Some((application, host));
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let places = self.peer.lane.places();
+        places.taken.down();
+        self.peer.request_ended();
+        if let Some((application, host)) = self.call {
+            places.applications.give_back(application);
+            places.hosts.give_back(host);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has every key take as much as it gets of `max`, in turns; what each holds.
+    fn filled(keys: &[u64], max: usize) -> Vec<usize> {
+        let shares = Shares::default();
+        let mut held = vec![0; keys.len()];
+        loop {
+            let mut moved = false;
+            for (held_by, key) in keys.iter().enumerate() {
+                let free = max - held.iter().sum::<usize>();
+                if shares.take(*key, free) {
+                    held[held_by] += 1;
+                    moved = true;
+                }
+            }
+            if !moved {
+                return held;
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_alone_gets_four_fifths_and_two_share_evenly() {
+        assert_eq!(filled(&[1], 1000), [800]);
+        assert_eq!(filled(&[1, 2], 900), [400, 400]);
+    }
+
+    #[test]
+    fn there_is_always_room_for_who_comes_next() {
+        // Fewer places than that cannot be shared by the fifth.
+        for max in 5..50 {
+            let shares = Shares::default();
+            let greedy = (0..max).filter(|taken| shares.take(1, max - taken)).count();
+            assert!(greedy < max, "{greedy} of {max}");
+            assert!(shares.take(2, max - greedy), "none left of {max}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let shares = Shares::default();
+        assert_eq!((0..10).filter(|_| shares.take(7, 1)).count(), TIMES_FREE);
+        shares.give_back(7);
+        assert!(shares.take(7, 1));
+        assert!(!shares.take(7, 1));
+    }
+}
