@@ -32,8 +32,9 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 pub(crate) const STATEMENT_MAX: Duration = Duration::from_secs(15);
 /// How long the server may take to say that it is there.
 const READY_MAX: Duration = Duration::from_secs(2);
-/// Connections beside the others for what must not wait behind requests: following changes, and probes.
-const RESERVED_MAX: usize = 2;
+/// Connections beside the others for what must not wait behind requests: following changes, and probes. One, so
+/// that there it is whatever the server's own limit: a second might be refused at the moment it is needed.
+const RESERVED_MAX: usize = 1;
 
 /// The server's clock, to the millisecond; not the transaction's, which stands still.
 pub(crate) const NOW: Statement = Statement {
