@@ -267,7 +267,7 @@ impl Engine {
             })
             .await?;
         if activated {
-            self.take_up_keys().await.map_err(Error::internal)?;
+            self.take_up_keys().await?;
         }
         Ok(activated)
     }
@@ -295,7 +295,7 @@ impl Engine {
             })
             .await?;
         if !retired.is_empty() {
-            self.take_up_keys().await.map_err(Error::internal)?;
+            self.take_up_keys().await?;
         }
         Ok(retired)
     }

@@ -44,6 +44,15 @@ pub enum UnlockError {
     },
 }
 
+impl From<UnlockError> for crate::error::Error {
+    fn from(error: UnlockError) -> Self {
+        match error {
+            UnlockError::Store(outage) => outage.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
 pub(crate) fn to_row(key: &StoredKey) -> KeyRow {
     KeyRow {
         term: key.id,

@@ -184,8 +184,7 @@ impl Engine {
     }
 
     async fn has_term(&self, state: KeyState) -> Result<bool, Error> {
-        let keys = crate::unlock::read_keys(self.store()).await;
-        let keys = keys.map_err(Error::internal)?;
+        let keys = crate::unlock::read_keys(self.store()).await?;
         Ok(keys.iter().any(|key| key.state == state))
     }
 }

