@@ -10,16 +10,17 @@ use tokio::task::JoinSet;
 /// Clients that make grants.
 const MAKERS: usize = 16;
 
-/// Makes `count` grants; their ids.
-pub(crate) async fn seed(subject: &Subject, count: usize) -> Result<Vec<String>> {
+/// Makes `count` grants of users who are called `name` and numbered; their ids.
+pub(crate) async fn seed(subject: &Subject, count: usize, name: &str) -> Result<Vec<String>> {
     let mut makers = JoinSet::new();
     for maker in 0..MAKERS {
         let (address, authorization) = (subject.address, subject.authorization());
+        let name = name.to_owned();
         makers.spawn(async move {
             let mut client = Client::connect(address).await?;
             let mut ids = Vec::new();
             for number in (maker..count).step_by(MAKERS) {
-                let token = format!("seed.grant-{number}@bench.example");
+                let token = format!("seed.{name}-{number}@bench.example");
                 let body = json!({"provider": "google", "settings": {"refresh_token": token}});
                 let request = post_json("/v3/connect/custom", &authorization, &body);
                 let answer = client.send(&request).await?;

@@ -21,6 +21,7 @@ mod proxy;
 mod reads;
 mod reference;
 mod refresh;
+mod replicas;
 mod report;
 mod sign_ins;
 mod subject;
@@ -36,6 +37,8 @@ struct Options {
     clients: usize,
     grants: usize,
     threads: usize,
+    /// Where several servers keep everything.
+    database: Option<String>,
 }
 
 fn options(mut args: impl Iterator<Item = String>, usual_clients: usize) -> Result<Options> {
@@ -46,6 +49,7 @@ fn options(mut args: impl Iterator<Item = String>, usual_clients: usize) -> Resu
         clients: usual_clients,
         grants: 10_000,
         threads: 1,
+        database: None,
     };
     while let Some(name) = args.next() {
         let value = args
@@ -58,8 +62,9 @@ fn options(mut args: impl Iterator<Item = String>, usual_clients: usize) -> Resu
             "--clients" => options.clients = value.parse()?,
             "--grants" => options.grants = value.parse()?,
             "--threads" => options.threads = value.parse()?,
+            "--database" => options.database = Some(value),
             other => bail!(
-                "unknown option {other}; known: --keyway --rounds --seconds --clients --grants --threads"
+                "unknown option {other}; known: --keyway --rounds --seconds --clients --grants --threads --database"
             ),
         }
     }
@@ -74,8 +79,9 @@ fn main() -> Result<()> {
         Some("proxy") => block_on(proxy::run(&options(args, 32)?)),
         Some("overload") => block_on(overload::run(&options(args, 32)?)),
         Some("refresh") => block_on(refresh::run(&options(args, 32)?)),
+        Some("replicas") => block_on(replicas::run(&options(args, 32)?)),
         _ => bail!(
-            "usage: keyway-bench run|proxy|refresh|overload [--keyway PATH] [--rounds N] [--seconds N] [--clients N] [--grants N] [--threads N]"
+            "usage: keyway-bench run|proxy|refresh|replicas|overload [--keyway PATH] [--rounds N] [--seconds N] [--clients N] [--grants N] [--threads N] [--database URL]"
         ),
     }
 }

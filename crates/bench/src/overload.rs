@@ -170,13 +170,12 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
     check_open_files()?;
     let provider = provider::start(provider::ONE_HOUR).await?;
     let wanted = Wanted {
-        api: format!("http://{}", provider.address),
-        threads: None,
         server: format!("max_requests = {PLACES}\nmax_connections = 18000\n"),
+        ..Wanted::api_of(&provider)
     };
     let subject = subject::start_with(&plan.keyway, &provider, &wanted).await?;
     println!("{}", report::machine());
-    let ids = grants::seed(&subject, plan.grants.min(PLACES * TIMES)).await?;
+    let ids = grants::seed(&subject, plan.grants.min(PLACES * TIMES), "user").await?;
     grants::call_each(&subject, &ids, plan.clients, "me.json").await?;
     let resident = || subject.process.resident_kib();
     let mut memory = vec![("warm".to_owned(), resident()?)];

@@ -36,6 +36,13 @@ impl Process {
             .with_context(|| format!("no address in {line:?}"))
     }
 
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn proc_file(&self, name: &str) -> Result<String> {
         let path = format!("/proc/{}/{name}", self.child.id());
         std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))

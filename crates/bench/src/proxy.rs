@@ -129,7 +129,7 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
     let wanted = Wanted {
         api: format!("http://{}", nginx.backend),
         threads: Some(plan.threads),
-        server: String::new(),
+        ..Wanted::api_of(&provider)
     };
     let subject = subject::start_with(&plan.keyway, &provider, &wanted).await?;
     println!(
@@ -138,7 +138,7 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         plan.threads
     );
     report::start_up(&subject);
-    let ids = grants::seed(&subject, plan.grants).await?;
+    let ids = grants::seed(&subject, plan.grants, "user").await?;
     println!("grants: {}", ids.len());
     // Every grant once: what they were seeded with has expired, so each is refreshed here.
     grants::call_each(&subject, &ids, plan.clients, nginx::SMALL).await?;

@@ -13,11 +13,6 @@ use std::time::{Duration, Instant};
 const LIFETIME_SECS: u64 = 4;
 const UNTIL_OVER: Duration = Duration::from_secs(LIFETIME_SECS);
 
-#[expect(clippy::cast_precision_loss, reason = "ten thousand fits")]
-fn rate(count: usize, began: Instant) -> f64 {
-    count as f64 / began.elapsed().as_secs_f64()
-}
-
 /// The token endpoint by itself, asked as often by as many clients.
 async fn direct(provider: &Provider, plan: &Options) -> Result<f64> {
     let body = "grant_type=refresh_token&refresh_token=rt-direct&client_id=bench-app&client_secret=bench-secret";
@@ -29,15 +24,14 @@ async fn direct(provider: &Provider, plan: &Options) -> Result<f64> {
     let requests: Vec<_> = (0..plan.grants).map(|_| Arc::clone(&request)).collect();
     let began = Instant::now();
     grants::send_each(provider.address, &requests, plan.clients).await?;
-    Ok(rate(plan.grants, began))
+    Ok(report::rate(plan.grants, began))
 }
 
 pub(crate) async fn run(plan: &Options) -> Result<()> {
     let provider = provider::start(LIFETIME_SECS).await?;
     let wanted = Wanted {
-        api: format!("http://{}", provider.address),
         threads: Some(plan.threads),
-        server: String::new(),
+        ..Wanted::api_of(&provider)
     };
     let subject = subject::start_with(&plan.keyway, &provider, &wanted).await?;
     println!(
@@ -45,7 +39,7 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         report::machine(),
         plan.threads
     );
-    let ids = grants::seed(&subject, plan.grants).await?;
+    let ids = grants::seed(&subject, plan.grants, "user").await?;
     println!(
         "{:<8}{:>14}{:>14}{:>14}{:>8}",
         "round", "refreshes", "keyway/s", "endpoint/s", "ratio"
@@ -57,7 +51,7 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         let before = provider.refreshes();
         let began = Instant::now();
         grants::call_each(&subject, &ids, plan.clients, "me.json").await?;
-        let ours = rate(ids.len(), began);
+        let ours = report::rate(ids.len(), began);
         let refreshes = provider.refreshes() - before;
         println!(
             "{round:<8}{refreshes:>14}{ours:>14.0}{endpoint:>14.0}{:>8.2}",

@@ -4,6 +4,7 @@ use crate::load::Rate;
 use crate::subject::Subject;
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// One side of one round.
 pub(crate) struct Measured {
@@ -71,6 +72,12 @@ impl Table {
         }
         println!("ratios are medians of the rounds' own ratios");
     }
+}
+
+/// So many since then, a second.
+#[expect(clippy::cast_precision_loss, reason = "ten thousand fits")]
+pub(crate) fn rate(count: usize, began: Instant) -> f64 {
+    count as f64 / began.elapsed().as_secs_f64()
 }
 
 /// What the figures were taken on.

@@ -21,10 +21,18 @@ pub(crate) struct Subject {
     pub(crate) api_key: String,
     pub(crate) started_in: Duration,
     pub(crate) idle_kib: u64,
+    keyway: String,
     dir: TempDir,
 }
 
 impl Subject {
+    /// Another server on the same database, with the same configuration.
+    pub(crate) fn replica(&self) -> Result<(Process, SocketAddr)> {
+        let mut process = Process::start(command(&self.keyway, &self.dir).arg("serve"))?;
+        let address = process.address()?;
+        Ok((process, address))
+    }
+
     pub(crate) fn authorization(&self) -> String {
         format!("authorization: Bearer {}\r\n", self.api_key)
     }
@@ -43,6 +51,20 @@ pub(crate) struct Wanted {
     pub(crate) threads: Option<usize>,
     /// More lines of `[server]`.
     pub(crate) server: String,
+    /// Another database than SQLite in the data directory.
+    pub(crate) database: Option<String>,
+}
+
+impl Wanted {
+    /// The provider's own API, and else the usual.
+    pub(crate) fn api_of(provider: &Provider) -> Self {
+        Self {
+            api: format!("http://{}", provider.address),
+            threads: None,
+            server: String::new(),
+            database: None,
+        }
+    }
 }
 
 fn config(provider: &Provider, wanted: &Wanted) -> String {
@@ -53,8 +75,11 @@ fn config(provider: &Provider, wanted: &Wanted) -> String {
         .threads
         .map_or_else(String::new, |threads| format!("threads = {threads}\n"));
     let Wanted { api, server, .. } = wanted;
+    let storage = wanted.database.as_ref().map_or_else(String::new, |url| {
+        format!("[storage]\ndatabase = \"{url}\"\n")
+    });
     format!(
-        "{limits}[server]\n{threads}{server}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
+        "{limits}{storage}[server]\n{threads}{server}[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
          token_endpoint = \"{base}/token\"\nuserinfo_endpoint = \"{base}/me\"\n\
          revocation_endpoint = \"{base}/revoke\"\njwks_uri = \"{base}/jwks\"\n\
          api_base_url = \"{api}\"\n"
@@ -101,12 +126,7 @@ fn text(value: &Value, name: &str) -> Result<String> {
 
 /// Starts it and makes what sign-ins need.
 pub(crate) async fn start(keyway: &str, provider: &Provider) -> Result<Subject> {
-    let wanted = Wanted {
-        api: format!("http://{}", provider.address),
-        threads: None,
-        server: String::new(),
-    };
-    start_with(keyway, provider, &wanted).await
+    start_with(keyway, provider, &Wanted::api_of(provider)).await
 }
 
 /// The same with another API or number of threads.
@@ -136,6 +156,7 @@ pub(crate) async fn start_with(
         api_key: text(&application, "api_key")?,
         started_in,
         idle_kib,
+        keyway: keyway.to_owned(),
         dir,
     };
     let connector = json!({"provider": "google", "name": "bench",

@@ -142,6 +142,15 @@ impl Postgres {
         self.pool.get().await.map_err(pool_error)
     }
 
+    /// The connection that is kept apart. If it broke and PostgreSQL has none to give in its place, one of
+    /// the others has to do.
+    async fn connection_apart(&self) -> Result<Object, StoreError> {
+        match self.reserved.get().await {
+            Err(PoolError::Backend(_)) => self.connection().await,
+            other => other.map_err(pool_error),
+        }
+    }
+
     /// Runs `job` in one snapshot that cannot write.
     pub(crate) async fn read<T, F>(&self, clock: &dyn Clock, job: F) -> Result<T, StoreError>
     where
@@ -155,8 +164,7 @@ impl Postgres {
     where
         F: for<'a, 'b> FnOnce(&'a mut Session<'b>) -> BoxFuture<'a, Result<T, StoreError>>,
     {
-        let connection = self.reserved.get().await.map_err(pool_error)?;
-        read_on(connection, clock, job).await
+        read_on(self.connection_apart().await?, clock, job).await
     }
 
     /// Runs `job` in one transaction.
@@ -175,7 +183,7 @@ impl Postgres {
     /// Whether the server answers.
     pub(crate) async fn is_ready(&self) -> bool {
         let answers = async {
-            let connection = self.reserved.get().await.map_err(pool_error)?;
+            let connection = self.connection_apart().await?;
             Ok(connection.simple_query("SELECT 1").await?)
         };
         within(Some(READY_MAX), &mut false, answers).await.is_ok()

@@ -178,6 +178,27 @@ fn too_few_connections_make_requests_wait_or_try_again() {
     });
 }
 
+/// From now on PostgreSQL lets nobody in, and the session that looks at the sequence of changes is ended: it
+/// is the one that asked last.
+const NO_NEW_CONNECTIONS: &str = "BEGIN; ALTER DATABASE postgres ALLOW_CONNECTIONS false; COMMIT;
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY query_start DESC LIMIT 1";
+
+#[test]
+fn a_server_goes_on_without_the_connection_it_keeps_apart() {
+    let Some(postgres) = Postgres::start("") else {
+        return;
+    };
+    let world = World::elsewhere(&postgres.url(), "");
+    let id = world.grant("ann@example.com", CLIENT, None);
+    postgres.execute(NO_NEW_CONNECTIONS);
+    // Longer than what is remembered counts without a look.
+    std::thread::sleep(Duration::from_secs(1));
+    until("readiness", || is_ready(&world.server));
+    let read = world.call("GET", &format!("/v3/grants/{id}"), "", b"");
+    assert_eq!(read.status, 200, "{read:?}");
+}
+
 /// A world with a grant whose token is remembered, on a PostgreSQL that is gone by now.
 fn without_database(more: &str) -> Option<(Postgres, World, String)> {
     let postgres = Postgres::start("")?;

@@ -134,6 +134,17 @@ impl World {
         Some(Self::of(site, &|_| {}, None, ""))
     }
 
+    /// The same, and the application may read its grants' provider tokens.
+    pub(crate) fn lending(backend: Backend) -> Option<Self> {
+        let site = Site::on(backend)?;
+        let more = "[tokens]\nallow_provider_tokens = true";
+        let world = Self::of(site, &|_| {}, None, more);
+        let allowed = json!({"additional_settings": {"allow_provider_tokens": true}});
+        let changed = world.api("PATCH", "/v3/applications", &allowed);
+        assert_eq!(changed.status, 200, "{changed:?}");
+        Some(world)
+    }
+
     /// The same, with access tokens that live for `life_secs`.
     pub(crate) fn hurried(backend: Backend, life_secs: i64) -> Option<Self> {
         let site = Site::on(backend)?;

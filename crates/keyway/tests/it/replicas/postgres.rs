@@ -164,15 +164,30 @@ impl Postgres {
         let _ = kill.output().unwrap();
     }
 
-    /// Changes a setting of the running server.
-    pub(crate) fn set(&self, name: &str, value: &str) {
+    /// Statements in one request, from beside the database that servers use.
+    pub(crate) fn execute(&self, sql: &str) {
         let port = self.port.to_string();
-        let to = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c"];
         run(
             "psql",
-            &[&to[..], &[&format!("ALTER SYSTEM SET {name} = '{value}'")]].concat(),
+            &[
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                "template1",
+                "-c",
+                sql,
+            ],
         );
-        run("psql", &[&to[..], &["SELECT pg_reload_conf()"]].concat());
+    }
+
+    /// Changes a setting of the running server.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        self.execute(&format!("ALTER SYSTEM SET {name} = '{value}'"));
+        self.execute("SELECT pg_reload_conf()");
     }
 
     pub(crate) const fn port(&self) -> u16 {

@@ -9,12 +9,8 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How many grants; more on demand.
-fn grants() -> usize {
-    let wanted = std::env::var_os("KEYWAY_REPLICA_GRANTS");
-    let wanted = wanted.and_then(|text| text.to_str()?.parse().ok());
-    wanted.unwrap_or(120)
-}
+/// How many; `scripts/bench replicas` does the same with 10,000.
+const GRANTS: usize = 120;
 
 fn refreshes(world: &World) -> u64 {
     world.sandbox.counters().token_requests_of("refresh_token")
@@ -22,7 +18,7 @@ fn refreshes(world: &World) -> u64 {
 
 /// Grants whose access tokens have ended, and how often was refreshed to make them.
 fn expired(world: &World) -> (Vec<String>, u64) {
-    let ids = (0..grants()).map(|n| world.grant(&format!("user-{n}@example.com"), CLIENT, None));
+    let ids = (0..GRANTS).map(|n| world.grant(&format!("user-{n}@example.com"), CLIENT, None));
     let ids: Vec<String> = ids.collect();
     world.execute("UPDATE token_sets SET access_expires_at = 1");
     let before = refreshes(world);
