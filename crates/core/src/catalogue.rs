@@ -93,6 +93,8 @@ pub struct ProviderEntry {
     pub refresh_needs_redirect_uri: bool,
     /// How to tell a wrong client secret without side effects.
     pub probe: Option<Probe>,
+    /// The scope of an application's own tokens, where an administrator can consent for a whole tenant.
+    pub consent_scope: Option<&'static str>,
 }
 
 /// Hosts of Google's user data APIs beside `www.googleapis.com`.
@@ -113,6 +115,9 @@ const GOOGLE_HOSTS: &[&str] = &[
 /// Google's spelling of the identity scopes.
 const GOOGLE_EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
 const GOOGLE_PROFILE: &str = "https://www.googleapis.com/auth/userinfo.profile";
+
+/// All that was consented to at Microsoft Graph.
+const GRAPH_DEFAULT: &str = "https://graph.microsoft.com/.default";
 
 /// OpenID Connect Core, 3.1.2.1.
 const CONSENT: (&str, &str) = ("prompt", "consent");
@@ -146,6 +151,7 @@ fn google() -> ProviderEntry {
         incremental_param: Some(("include_granted_scopes", "true")),
         refresh_needs_redirect_uri: false,
         probe: Some(Probe::ImpossibleCode),
+        consent_scope: None,
     }
 }
 
@@ -183,8 +189,9 @@ fn microsoft() -> ProviderEntry {
         incremental_param: None,
         refresh_needs_redirect_uri: false,
         probe: Some(Probe::ClientCredentials {
-            scope: "https://graph.microsoft.com/.default",
+            scope: GRAPH_DEFAULT,
         }),
+        consent_scope: Some(GRAPH_DEFAULT),
     }
 }
 
@@ -221,6 +228,7 @@ fn yahoo() -> ProviderEntry {
         incremental_param: None,
         refresh_needs_redirect_uri: true,
         probe: Some(Probe::ImpossibleCode),
+        consent_scope: None,
     }
 }
 
@@ -254,6 +262,7 @@ fn zoom() -> ProviderEntry {
         incremental_param: None,
         refresh_needs_redirect_uri: false,
         probe: Some(Probe::ImpossibleCode),
+        consent_scope: None,
     }
 }
 

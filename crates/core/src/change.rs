@@ -67,6 +67,8 @@ words! {
         Revoked = "revoked",
         /// A grant became invalid.
         Expired = "expired",
+        /// A tenant's administrator consented to a credential's application.
+        Consented = "consented",
         /// A credential's health changed.
         HealthChanged = "health_changed",
         /// It is gone.

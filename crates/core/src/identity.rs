@@ -115,15 +115,19 @@ fn audience_matches(claims: &Claims, client_id: &str) -> bool {
 #[must_use]
 pub fn callback_issuer_is_acceptable(entry: &ProviderEntry, iss: Option<&str>) -> bool {
     let Some(iss) = iss else { return true };
-    match entry.issuer.split_once("{tenant}") {
-        None => same_issuer(iss, &entry.issuer),
-        Some((before, after)) => {
-            let middle = iss
-                .strip_prefix(before)
-                .and_then(|rest| rest.strip_suffix(after));
-            middle.is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/'))
-        }
+    if entry.issuer.contains("{tenant}") {
+        issuer_tenant(entry, iss).is_some()
+    } else {
+        same_issuer(iss, &entry.issuer)
     }
+}
+
+/// The tenant that an issuer of the entry's form names.
+#[must_use]
+pub fn issuer_tenant<'a>(entry: &ProviderEntry, iss: &'a str) -> Option<&'a str> {
+    let (before, after) = entry.issuer.split_once("{tenant}")?;
+    let tenant = iss.strip_prefix(before)?.strip_suffix(after)?;
+    (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)
 }
 
 /// The claims the provider's identity rule names, joined by `|`. A name `a|b` means the first present.

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod change;
 pub mod connector;
 pub mod credential;
+pub mod delegation;
 pub mod detect;
 pub mod email;
 pub mod entropy;

@@ -18,6 +18,9 @@ pub const DEFAULT_LIFETIME_SECS: i64 = 3600;
 /// No access token is trusted for longer, whatever the provider says, in seconds.
 pub const LIFETIME_MAX_SECS: i64 = 90 * 24 * 3600;
 
+/// The `grant_type` of assertions (RFC 7523, 2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 /// A provider application as a client of the provider.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -27,6 +30,24 @@ pub struct Client {
     pub client_secret: SecretString,
     /// Its Microsoft tenant.
     pub tenant: Option<String>,
+}
+
+impl Client {
+    /// The same provider application in another tenant.
+    #[must_use]
+    pub fn in_tenant(self, tenant: &str) -> Self {
+        Self {
+            tenant: Some(tenant.to_owned()),
+            ..self
+        }
+    }
+
+    /// The tenant it is tied to, if it is tied to one.
+    #[must_use]
+    pub fn own_tenant(&self) -> Option<&str> {
+        let tenant = self.tenant.as_deref();
+        tenant.filter(|name| !matches!(*name, "common" | "organizations" | "consumers"))
+    }
 }
 
 /// What an authorization request says.
@@ -124,6 +145,11 @@ pub enum TokenGrant<'a> {
         /// For providers that ask for it.
         redirect_uri: &'a str,
     },
+    /// A service account's assertion, which proves itself (RFC 7523, 2.1).
+    Assertion {
+        /// The signed token.
+        assertion: &'a SecretString,
+    },
     /// The application's own access (RFC 6749, 4.4).
     ClientCredentials {
         /// The scope.
@@ -183,6 +209,12 @@ fn grant_form(entry: &ProviderEntry, grant: TokenGrant<'_>) -> Vec<(&'static str
             }
             form
         }
+        TokenGrant::Assertion { assertion } => {
+            vec![
+                ("grant_type", secret(JWT_BEARER)),
+                ("assertion", assertion.clone()),
+            ]
+        }
         TokenGrant::ClientCredentials { scope } => {
             vec![
                 ("grant_type", secret("client_credentials")),
@@ -231,7 +263,9 @@ pub fn token_request(
         form: grant_form(entry, grant),
         authorization: None,
     };
-    prove(entry, client, &mut request);
+    if !matches!(grant, TokenGrant::Assertion { .. }) {
+        prove(entry, client, &mut request);
+    }
     Ok(request)
 }
 

@@ -5,8 +5,10 @@
 //! then sent exactly as it came.
 
 mod headers;
+mod user;
 
 pub use headers::{Direction, crosses, is_hop_by_hop};
+pub use user::path_of_user;
 
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
@@ -65,6 +67,11 @@ pub enum CallRefused {
     /// A token in the query.
     #[error("the query must not carry a token: the call is made with the grant's own")]
     TokenInQuery,
+    /// An application's own token, and a path that does not lead to the grant's user.
+    #[error(
+        "this grant's calls are made with its application's own token, and may be made for its own user only: begin the path with 'v1.0/me/' or 'v1.0/users/{{id of the user}}/'"
+    )]
+    OtherUser,
     /// A host that is not on the provider's list.
     #[error("this host is not one of the provider's; docs/api-additions.md lists them")]
     Host,

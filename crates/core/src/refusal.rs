@@ -4,6 +4,7 @@
 //! administrator, must mend makes a grant invalid. Microsoft's numbers refine its `error`, which its
 //! documentation calls the only stable part; where a number is unknown the word decides.
 
+use crate::credential::CredentialType;
 use crate::oauth::ProviderError;
 use crate::provider::Provider;
 
@@ -88,7 +89,7 @@ pub const WORDS: [(&str, Blame); 25] = [
 
 /// Microsoft's numbers (`AADSTS…`), which refine the word.
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
-pub const MICROSOFT_CODES: [(i64, Blame); 62] = [
+pub const MICROSOFT_CODES: [(i64, Blame); 63] = [
     (50173, User),
     (700_082, User),
     (70008, User),
@@ -125,6 +126,7 @@ pub const MICROSOFT_CODES: [(i64, Blame); 62] = [
     (700_016, Credential),
     (700_011, Credential),
     (7_000_112, Credential),
+    (7_000_229, Credential),
     (70001, Credential),
     (50011, Credential),
     (50194, Credential),
@@ -216,6 +218,29 @@ pub fn blame(provider: Provider, error: &ProviderError) -> Blame {
     let word = error.error.as_str();
     // A word nobody documented must not cost a user the grant: it is recorded, and tried again slowly.
     refined.or_else(|| look_up(&WORDS, &word)).unwrap_or(Ours)
+}
+
+/// Numbers that, of an application's own tokens, speak of one tenant: it does not know the application, has
+/// withdrawn its consent, or has switched it off. Its administrator has to act, and other tenants go on.
+pub const MICROSOFT_TENANT_CODES: [i64; 6] = [700_016, 700_011, 65001, 7_000_112, 7_000_229, 90002];
+
+/// Whose fault a refusal is of what a credential of that type asked for.
+#[must_use]
+pub fn blame_of(
+    provider: Provider,
+    credential_type: CredentialType,
+    error: &ProviderError,
+) -> Blame {
+    let sorted = blame(provider, error);
+    let speaks_of_tenant = || {
+        let number = number_in(error.description.as_deref());
+        let mut numbers = error.codes.iter().copied().chain(number);
+        numbers.any(|code| MICROSOFT_TENANT_CODES.contains(&code))
+    };
+    match (credential_type, sorted) {
+        (CredentialType::AdminConsent, User | Credential) if speaks_of_tenant() => TenantAdmin,
+        _ => sorted,
+    }
 }
 
 #[cfg(test)]
@@ -454,6 +479,26 @@ mod tests {
             assert!(!sorted.ends_grant(), "{word} {status} {sorted:?}");
         }
         assert!(User.ends_grant() && TenantAdmin.ends_grant() && !Credential.ends_grant());
+    }
+
+    #[test]
+    fn rule_06_a_tenant_that_withdraws_its_consent_is_no_fault_of_the_credential() {
+        let of = |kind, number: i64| {
+            let error = ProviderError {
+                codes: vec![number],
+                ..error("unauthorized_client", 400)
+            };
+            blame_of(Provider::Microsoft, kind, &error)
+        };
+        for number in MICROSOFT_TENANT_CODES {
+            assert_eq!(
+                of(CredentialType::AdminConsent, number),
+                TenantAdmin,
+                "{number}"
+            );
+        }
+        assert_eq!(of(CredentialType::Connector, 700_016), Credential);
+        assert_eq!(of(CredentialType::AdminConsent, 7_000_215), Credential);
     }
 
     #[test]

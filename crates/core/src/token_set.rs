@@ -9,7 +9,7 @@ use crate::scope::Scopes;
 use crate::sealed::Sealed;
 use crate::time::UnixMillis;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// Where a token set stands.
@@ -104,29 +104,73 @@ pub struct ProviderTokens {
     pub access_token: SecretString,
     /// The refresh token, if the provider gave one.
     pub refresh_token: Option<SecretString>,
+    /// Whom the credential acts for by itself, where no refresh token of the user's is behind the tokens.
+    pub acts_for: Option<ActsFor>,
+}
+
+/// The user a credential acts for without a sign-in of theirs (bulk authentication).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActsFor {
+    /// The subject of a service account's assertions: its tokens are the user's.
+    Subject(String),
+    /// A member of a tenant whose administrator has consented: the tokens are the application's, and calls
+    /// name the user.
+    Member {
+        /// The tenant.
+        tenant: String,
+        /// The user's id there.
+        user_id: String,
+    },
+}
+
+impl ActsFor {
+    /// The id by which calls must name the user, if they must.
+    #[must_use]
+    pub fn named_user(&self) -> Option<&str> {
+        match self {
+            Self::Subject(_) => None,
+            Self::Member { user_id, .. } => Some(user_id),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ToStore<'a> {
+    a: &'a str,
+    r: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    f: Option<&'a ActsFor>,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    a: String,
+    r: Option<String>,
+    f: Option<ActsFor>,
 }
 
 impl ProviderTokens {
     /// The bytes to seal.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let refresh = self.refresh_token.as_ref().map(|t| t.expose_secret());
-        let object = json!({"a": self.access_token.expose_secret(), "r": refresh});
-        Zeroizing::new(object.to_string().into_bytes())
+        let object = ToStore {
+            a: self.access_token.expose_secret(),
+            r: self.refresh_token.as_ref().map(|t| t.expose_secret()),
+            f: self.acts_for.as_ref(),
+        };
+        // Texts and options are always JSON.
+        Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default())
     }
 
     /// The tokens in opened bytes, or `None` if they are not what [`Self::to_bytes`] made.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Stored {
-            a: String,
-            r: Option<String>,
-        }
         let stored: Stored = serde_json::from_slice(bytes).ok()?;
         Some(Self {
             access_token: SecretString::from(stored.a),
             refresh_token: stored.r.map(SecretString::from),
+            acts_for: stored.f,
         })
     }
 }
@@ -205,11 +249,34 @@ mod tests {
         let tokens = ProviderTokens {
             access_token: SecretString::from("a\"b".to_owned()),
             refresh_token: Some(SecretString::from("r".to_owned())),
+            acts_for: None,
         };
         let back = ProviderTokens::from_bytes(&tokens.to_bytes()).unwrap();
         assert_eq!(back.access_token.expose_secret(), "a\"b");
         assert_eq!(back.refresh_token.unwrap().expose_secret(), "r");
+        assert_eq!(back.acts_for, None);
         assert!(ProviderTokens::from_bytes(b"{}").is_none());
+        // As they were written before there was bulk authentication, and as they are without it.
+        assert_eq!(&**tokens.to_bytes(), br#"{"a":"a\"b","r":"r"}"#);
+    }
+
+    #[test]
+    fn whom_a_credential_acts_for_stays_with_its_tokens() {
+        for acts_for in [
+            ActsFor::Subject("ann@example.com".into()),
+            ActsFor::Member {
+                tenant: "t".into(),
+                user_id: "u".into(),
+            },
+        ] {
+            let tokens = ProviderTokens {
+                access_token: SecretString::from("a".to_owned()),
+                refresh_token: None,
+                acts_for: Some(acts_for.clone()),
+            };
+            let back = ProviderTokens::from_bytes(&tokens.to_bytes()).unwrap();
+            assert_eq!(back.acts_for, Some(acts_for));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `credential_data` and the client members of connector settings: reading, checking, comparing.
 
 use crate::error::Error;
+use crate::key_file::is_signing_key;
 use keyway_core::credential::CredentialType;
 use keyway_core::provider::Provider;
 use secrecy::SecretString;
@@ -41,11 +42,17 @@ pub(crate) fn text_member<'a>(
     }
 }
 
-/// A tenant is put into the path of a URL: only what a tenant id or domain is made of.
-fn check_tenant(prefix: &str, tenant: &str) -> Result<(), Error> {
+/// Whether a text can be a tenant's name in the path of a URL: an id or a domain is made of nothing else.
+pub(crate) fn is_tenant(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    let fine = tenant.len() <= 253 && tenant.chars().all(plain) && !tenant.contains("..");
-    if fine && tenant.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    text.len() <= 253
+        && text.chars().all(plain)
+        && !text.contains("..")
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+fn check_tenant(prefix: &str, tenant: &str) -> Result<(), Error> {
+    if is_tenant(tenant) {
         return Ok(());
     }
     let name = format!("{prefix}.tenant");
@@ -125,17 +132,14 @@ pub(crate) fn unmangled(mut data: Map<String, Value>) -> Map<String, Value> {
     data
 }
 
-/// A key file's key is PEM (RFC 7468); whether it is a good one only the provider can tell.
+/// A key file's key is RSA in PEM (RFC 7468). Whether it is the account's only the provider can tell.
 fn require_pem(data: &Map<String, Value>) -> Result<(), Error> {
     require(data, "private_key")?;
     let text = text_member(data, "credential_data", "private_key")?.unwrap_or_default();
-    let begin = text.split_once("-----BEGIN ").map(|(_, rest)| rest);
-    let label = begin.and_then(|rest| Some(rest.split_once("-----")?.0));
-    if label.is_some_and(|label| label.ends_with("PRIVATE KEY")) {
+    if is_signing_key(text) {
         return Ok(());
     }
-    let what =
-        "must be a private key in PEM: -----BEGIN PRIVATE KEY----- and so on, as in the key file";
+    let what = "must be an RSA private key in PEM: -----BEGIN PRIVATE KEY----- and so on, as in the key file";
     Err(Error::field("credential_data.private_key", what))
 }
 
@@ -247,6 +251,8 @@ pub fn provider_project(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyway_vault::request_key::RequestKey;
+    use secrecy::ExposeSecret as _;
     use serde_json::json;
 
     fn map(value: &Value) -> Map<String, Value> {
@@ -329,13 +335,14 @@ mod tests {
                 &map(&data),
             )
         };
-        for good in [
+        let key = RequestKey::generate().unwrap().to_pem().unwrap();
+        assert!(check(key.expose_secret()).is_ok());
+        for bad in [
+            "x",
+            "PRIVATE KEY",
             "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n",
-            "-----BEGIN RSA PRIVATE KEY-----",
+            &key.expose_secret().replace("PRIVATE KEY", "CERTIFICATE"),
         ] {
-            assert!(check(good).is_ok());
-        }
-        for bad in ["x", "PRIVATE KEY", "-----BEGIN CERTIFICATE-----"] {
             let text = message(check(bad));
             assert!(text.starts_with("credential_data.private_key: "), "{text}");
         }

@@ -1,11 +1,17 @@
-//! Bring your own authentication: an application hands over a refresh token it obtained itself.
+//! Custom authentication: an application hands over a refresh token it obtained itself, or names a user for whom
+//! a credential of its acts.
 
+mod calendar;
+mod proof;
+mod verify;
+
+use self::proof::Proof;
+use self::verify::Verified;
 use crate::caller::Caller;
 use crate::credential_data::text_member;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::grants::{Labels, check_external_id, store_changed};
-use crate::provider_calls::{ProviderFailure, custom_error};
 use crate::sign_in::{Browser, Issued};
 use crate::tenant_json::check_member;
 use crate::transfer::{Authentication, grant_change, granted_scopes, lost_a_race, transfer};
@@ -14,16 +20,13 @@ use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::grant::Grant;
 use keyway_core::ids::{CredentialId, GrantId};
-use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
 use keyway_core::provider::Provider;
 use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
 use keyway_core::token_set::{TokenSet, TokenSetState};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Longest `state`, in characters.
 const STATE_MAX_CHARS: usize = 256;
@@ -35,10 +38,6 @@ const STORE_TRIES: usize = 12;
 const STORE_PAUSE: Duration = Duration::from_millis(50);
 /// The longest of those pauses.
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Pause before the provider is asked again whose a token is that it has replaced; doubles.
-const IDENTITY_PAUSE: Duration = Duration::from_millis(500);
-/// It is asked no more after that time.
-const IDENTITY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an application must know when its token was used up and nothing came of it.
 const REPLACED: &str = "The provider has replaced the refresh token, so the one that was sent may be good for nothing now, and sending it again will not help; have the user sign in again, or send a newer one.";
@@ -77,7 +76,7 @@ struct Brought {
     caller: Caller,
     connector: Connector,
     credential: Credential,
-    refresh_token: SecretString,
+    proof: Proof,
     request: CustomAuthentication,
     expected: Option<GrantId>,
     /// The browser that last signed in, where it is kept: an application that only hands over another
@@ -87,13 +86,17 @@ struct Brought {
     labels: Labels,
 }
 
-/// What the provider gave for a token that was brought.
-struct Verified {
-    /// The credential's client the tokens were issued to.
-    client: Client,
-    tokens: TokenResponse,
-    /// The provider has replaced the token that was sent: nobody else has the new one.
-    is_replaced: bool,
+impl Brought {
+    /// The scopes the grant has if the provider does not say.
+    fn asked_scope(&self) -> &Scopes {
+        match &self.proof {
+            Proof::Address(member) => &member.scope,
+            Proof::RefreshToken(_) => {
+                let named = self.request.scope.as_ref();
+                named.unwrap_or(&self.connector.scope)
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -132,24 +135,16 @@ impl Engine {
         provider: Provider,
         request: CustomAuthentication,
     ) -> Result<Brought, Error> {
-        let connector =
-            self.connector(caller, provider)
-                .await
-                .map_err(|error| match error.kind() {
-                    ErrorKind::NotFound => Error::field("provider", error.message()),
-                    _ => error,
-                })?;
+        let connector = self.connector_for(caller, provider).await?;
         let named = named_credential(&request)?;
         let credential = self.custom_credential(caller, &connector, named).await?;
-        let refresh_token = text_member(&request.settings, "settings", "refresh_token")?
-            .map(|text| SecretString::from(text.to_owned()))
-            .ok_or_else(|| Error::field("settings.refresh_token", "is required"))?;
+        let proof = proof::read(&request, &connector, &credential)?;
         let caller = *caller;
         Ok(Brought {
             caller,
             connector,
             credential,
-            refresh_token,
+            proof,
             request,
             expected: None,
             browser: Browser::default(),
@@ -169,7 +164,7 @@ impl Engine {
         })?;
         let found = self.live_credential(caller, id).await?;
         let found = found.filter(|c| c.connector_id == connector.id);
-        let credential = found.ok_or_else(|| {
+        found.ok_or_else(|| {
             Error::field(
                 name,
                 format_args!(
@@ -177,17 +172,42 @@ impl Engine {
                     connector.provider
                 ),
             )
-        })?;
-        match credential.credential_type {
-            CredentialType::Connector => Ok(credential),
-            other => Err(Error::field(
-                name,
-                format_args!(
-                    "credentials of type {} cannot take over a refresh token, and bulk authentication is not built into this server yet",
-                    other.as_str()
-                ),
-            )),
+        })
+    }
+
+    /// The application's connector, whose absence is the fault of `provider` in the body.
+    async fn connector_for(&self, caller: &Caller, provider: Provider) -> Result<Connector, Error> {
+        let found = self.connector(caller, provider).await;
+        found.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::field("provider", error.message()),
+            _ => error,
+        })
+    }
+
+    /// What changes a grant: a refresh token; or, where its credential acts for the user by itself, what it
+    /// asks for, the address being known.
+    async fn completed(
+        &self,
+        caller: &Caller,
+        grant: &Grant,
+        mut settings: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Error> {
+        if settings.contains_key("refresh_token") {
+            return Ok(settings);
         }
+        let credential = match grant.credential_id {
+            Some(id) => self.live_credential(caller, id).await?,
+            None => None,
+        };
+        if credential.is_none_or(|c| c.credential_type == CredentialType::Connector) {
+            return Err(Error::field(
+                "settings.refresh_token",
+                "is required to change an OAuth grant",
+            ));
+        }
+        let address = || grant.email.as_str().into();
+        settings.entry("email_address").or_insert_with(address);
+        Ok(settings)
     }
 
     /// Replaces an OAuth grant's refresh token by one the application brings, after the provider
@@ -200,12 +220,7 @@ impl Engine {
         settings: Map<String, Value>,
         labels: Labels,
     ) -> Result<Grant, Error> {
-        if !settings.contains_key("refresh_token") {
-            return Err(Error::field(
-                "settings.refresh_token",
-                "is required to change an OAuth grant",
-            ));
-        }
+        let settings = self.completed(caller, &grant, settings).await?;
         let request = CustomAuthentication {
             provider: Some(grant.provider),
             settings,
@@ -242,58 +257,6 @@ impl Engine {
         })
     }
 
-    /// Uses the token at the provider, as the credential's client.
-    async fn verify(&self, brought: &Brought) -> Result<Verified, Error> {
-        let entry = self.entry(brought.connector.provider)?;
-        let client = self.client(&brought.credential).await?;
-        let redirect_uri = self.callback_uri();
-        let grant = TokenGrant::RefreshToken {
-            refresh_token: &brought.refresh_token,
-            redirect_uri: &redirect_uri,
-        };
-        let mut tokens = match self.provider_tokens(entry, &client, grant).await {
-            Ok(tokens) => tokens,
-            Err(failure) => return Err(self.refused_token(&brought.credential, failure).await),
-        };
-        self.note_healthy(&brought.credential).await;
-        let old = &brought.refresh_token;
-        // No new one means the old one stays (RFC 6749, 6).
-        let new = tokens.refresh_token.get_or_insert_with(|| old.clone());
-        let is_replaced = new.expose_secret() != old.expose_secret();
-        Ok(Verified {
-            client,
-            tokens,
-            is_replaced,
-        })
-    }
-
-    /// Asks whose the tokens are: again and again where the answer is the only way to keep a token the
-    /// provider has replaced.
-    async fn identify(&self, brought: &Brought, verified: &Verified) -> Result<Identity, Error> {
-        let entry = self.entry(brought.connector.provider)?;
-        let (client, tokens) = (&verified.client, &verified.tokens);
-        let began = Instant::now();
-        let mut pause = IDENTITY_PAUSE;
-        loop {
-            let failure = match self.provider_identity(entry, client, tokens, None).await {
-                Ok(identity) => return Ok(identity),
-                Err(failure) => failure,
-            };
-            failure.log(&brought.credential, "identity, custom authentication");
-            let is_transient = failure.is_transient();
-            if verified.is_replaced && is_transient && began.elapsed() + pause < IDENTITY_PATIENCE {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-                continue;
-            }
-            let error = custom_error(failure);
-            return Err(match is_transient {
-                true => error.adding(WHOSE),
-                false => error,
-            });
-        }
-    }
-
     /// Stores what was brought; tenaciously where the provider has replaced it, for then this is the
     /// only copy.
     async fn keep_brought(
@@ -319,16 +282,6 @@ impl Engine {
         self.commit_custom(brought, verified, identity).await
     }
 
-    async fn refused_token(&self, credential: &Credential, failure: ProviderFailure) -> Error {
-        failure.log(credential, "refresh token, custom authentication");
-        if let ProviderFailure::Refused(error) = &failure
-            && crate::health::client_fault(credential.provider, error)
-        {
-            self.note_client_fault(credential, error).await;
-        }
-        custom_error(failure)
-    }
-
     async fn commit_custom(
         &self,
         brought: &Brought,
@@ -337,17 +290,15 @@ impl Engine {
     ) -> Result<Grant, Error> {
         let entry = self.entry(brought.connector.provider)?;
         let Verified { client, tokens, .. } = verified;
-        let asked = brought
-            .request
-            .scope
-            .as_ref()
-            .unwrap_or(&brought.connector.scope);
+        let asked = brought.asked_scope();
         let scope = granted_scopes(entry, asked, tokens);
+        let acts_for = verify::acts_for(brought, verified, identity);
         let issued = Issued {
             credential: &brought.credential,
             client,
             tokens,
             identity,
+            acts_for: acts_for.as_ref(),
         };
         let set = self.new_token_set(&issued, scope.clone(), TokenSetState::Current, None);
         let auth = Authentication {
@@ -419,39 +370,19 @@ impl Engine {
             actor: caller.actor(),
         }
     }
+}
 
-    /// A calendar without a provider: any text names it, and it never expires.
-    async fn virtual_calendar(
-        &self,
-        caller: &Caller,
-        request: CustomAuthentication,
-    ) -> Result<Grant, Error> {
-        let connector = self.connector(caller, Provider::VirtualCalendar).await;
-        let connector = connector.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::field("provider", error.message()),
-            _ => error,
-        })?;
-        let email = text_member(&request.settings, "settings", "email")?
-            .ok_or_else(|| Error::field("settings.email", "is required"))?;
-        if email.len() > keyway_core::email::EMAIL_MAX_BYTES {
-            return Err(Error::field(
-                "settings.email",
-                "must not be longer than 320 bytes",
-            ));
-        }
-        let identity = Identity {
-            key: None,
-            provider_user_id: None,
-            email: email.to_owned(),
-            email_verified: None,
-            name: None,
-            given_name: None,
-            family_name: None,
-            picture: None,
-        };
-        let scope = request.scope.clone().unwrap_or_default();
-        let auth = self.custom_facts(caller, &connector, &request, identity, scope);
-        self.commit_transfer(auth, None, Labels::default()).await
+/// A person of whom nothing is known but the address.
+fn address_only(email: &str) -> Identity {
+    Identity {
+        key: None,
+        provider_user_id: None,
+        email: email.to_owned(),
+        email_verified: None,
+        name: None,
+        given_name: None,
+        family_name: None,
+        picture: None,
     }
 }
 

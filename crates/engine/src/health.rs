@@ -11,7 +11,7 @@ use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, H
 use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::{Client, ProviderError, TokenGrant};
 use keyway_core::provider::Provider;
-use keyway_core::refusal::{Blame, blame};
+use keyway_core::refusal::{Blame, blame_of};
 use keyway_core::scope::Scopes;
 use secrecy::SecretString;
 
@@ -32,16 +32,21 @@ pub struct HealthReport {
 }
 
 /// Whether a provider's refusal says something of the client itself, as against the user.
-pub(crate) fn client_fault(provider: Provider, error: &ProviderError) -> bool {
-    blame(provider, error) == Blame::Credential
+pub(crate) fn client_fault(credential: &Credential, error: &ProviderError) -> bool {
+    blame_of(credential.provider, credential.credential_type, error) == Blame::Credential
 }
 
-fn failing(error: &ProviderError) -> Health {
-    let words = match error.error.as_str() {
-        "deleted_client" => {
+fn failing(credential: &Credential, error: &ProviderError) -> Health {
+    let words = match (error.error.as_str(), credential.credential_type) {
+        (_, CredentialType::ServiceAccount) => {
+            "The provider refuses the service account: its key was deleted or is another's, or the account is disabled or deleted. Make a new key in the Cloud console and PATCH the credential with its file."
+        }
+        ("deleted_client", _) => {
             "The provider application was deleted; restore it at the provider or add another credential."
         }
-        "disabled_client" => "The provider application is disabled; enable it at the provider.",
+        ("disabled_client", _) => {
+            "The provider application is disabled; enable it at the provider."
+        }
         _ => {
             "The provider refuses the client id or secret; copy both again from the provider's console and PATCH the credential."
         }
@@ -106,18 +111,22 @@ impl Engine {
     /// Asks the provider, harmlessly, whether it knows the client. Nothing conclusive changes nothing.
     async fn probe(&self, credential: &Credential) {
         self.inner.probes.insert(credential.id, self.now());
-        if credential.credential_type == CredentialType::ServiceAccount {
-            return;
-        }
         let Ok(entry) = self.entry(credential.provider) else {
             return;
         };
-        let Ok(client) = self.client(credential).await else {
-            return;
+        let asked = match credential.credential_type {
+            CredentialType::ServiceAccount => self.ask_with_assertion(entry, credential).await,
+            CredentialType::Connector | CredentialType::AdminConsent => {
+                match self.client(credential).await {
+                    Ok(client) => self.ask_provider(entry, &client).await,
+                    Err(_) => return,
+                }
+            }
         };
-        match self.ask_provider(entry, &client).await {
-            Some(ProviderFailure::Refused(error)) if client_fault(credential.provider, &error) => {
-                self.note_health(credential, failing(&error)).await;
+        match asked {
+            Some(ProviderFailure::Refused(error)) if client_fault(credential, &error) => {
+                self.note_health(credential, failing(credential, &error))
+                    .await;
             }
             // The code or grant was refused, so the client was not.
             Some(ProviderFailure::Refused(error)) if accepts_client(&error) => {
@@ -139,6 +148,24 @@ impl Engine {
         }
     }
 
+    /// Asks for a token of the service account's own, which needs nobody's delegation.
+    async fn ask_with_assertion(
+        &self,
+        entry: &ProviderEntry,
+        credential: &Credential,
+    ) -> Option<ProviderFailure> {
+        let scope = Scopes::from_items(entry.identity_scopes).unwrap_or_default();
+        let signed = self.signed_assertion(credential, None, &scope).await;
+        let (client, assertion) = match signed {
+            Ok(signed) => signed,
+            Err(error) => return Some(ProviderFailure::Ours(error)),
+        };
+        let grant = TokenGrant::Assertion {
+            assertion: &assertion,
+        };
+        self.provider_tokens(entry, &client, grant).await.err()
+    }
+
     async fn ask_provider(
         &self,
         entry: &ProviderEntry,
@@ -153,7 +180,7 @@ impl Engine {
                 // Some providers ask for a verifier before they look at anything else.
                 code_verifier: Some("keyway-probe-keyway-probe-keyway-probe-keyway"),
             },
-            Probe::ClientCredentials { scope } if has_own_tenant(client) => {
+            Probe::ClientCredentials { scope } if client.own_tenant().is_some() => {
                 TokenGrant::ClientCredentials { scope }
             }
             Probe::ClientCredentials { .. } => {
@@ -177,7 +204,8 @@ impl Engine {
 
     /// The provider refused the client itself: the credential's fault, not a user's (rule 6).
     pub(crate) async fn note_client_fault(&self, credential: &Credential, error: &ProviderError) {
-        self.note_health(credential, failing(error)).await;
+        self.note_health(credential, failing(credential, error))
+            .await;
     }
 
     async fn note_health(&self, credential: &Credential, health: Health) {
@@ -209,9 +237,4 @@ fn accepts_client(error: &ProviderError) -> bool {
         error.error.as_str(),
         "invalid_grant" | "redirect_uri_mismatch" | "bad_verification_code"
     )
-}
-
-fn has_own_tenant(client: &Client) -> bool {
-    let tenant = client.tenant.as_deref().unwrap_or("common");
-    !matches!(tenant, "common" | "organizations" | "consumers")
 }

@@ -230,33 +230,51 @@ impl Engine {
             return Ok(Claims::new());
         };
         let endpoint = entry.endpoint(endpoint, client.tenant.as_deref());
-        let ours = |error: Error| ProviderFailure::Ours(error);
-        let url = Url::parse(&endpoint).map_err(|e| ours(Error::internal(e)))?;
-        let authorization = format!("Bearer {}", access_token.expose_secret());
-        let call = Request::get(url)
-            .with_deadline(IDENTITY_CALL_DEADLINE)
-            .with_max_response_bytes(ANSWER_MAX_BYTES)
-            .with_authorization(&authorization)
-            .map_err(|_| ProviderFailure::Nonsense("an access token no header can hold".into()))?;
-        let answer = self.inner.parts.transport.send(call).await;
-        let answer = answer.map_err(ProviderFailure::Unreachable)?;
-        match answer.status.as_u16() {
-            200..=299 => {}
-            status if status == 429 || status >= 500 => {
-                let retry_after_secs = answer.retry_after_secs(self.now().as_secs());
-                return Err(ProviderFailure::Overloaded {
-                    status,
-                    retry_after_secs,
-                });
-            }
-            status => {
-                let why = format!("userinfo answered status {status}");
-                return Err(ProviderFailure::Nonsense(why));
-            }
+        let url = Url::parse(&endpoint).map_err(|e| ProviderFailure::Ours(Error::internal(e)))?;
+        let answer = self.get_as(url, access_token).await?;
+        if !answer.status.is_success() {
+            let why = format!("userinfo answered status {}", answer.status.as_u16());
+            return Err(ProviderFailure::Nonsense(why));
         }
         serde_json::from_slice(&answer.body)
             .map_err(|_| ProviderFailure::Nonsense("userinfo is not a JSON object".into()))
     }
+
+    /// Reads something of the provider's with an access token. An overload is no answer.
+    pub(crate) async fn get_as(
+        &self,
+        url: Url,
+        access_token: &SecretString,
+    ) -> Result<Response, ProviderFailure> {
+        let authorization = format!("Bearer {}", access_token.expose_secret());
+        let call = reading(url)
+            .with_authorization(&authorization)
+            .map_err(|_| ProviderFailure::Nonsense("an access token no header can hold".into()))?;
+        self.read(call).await
+    }
+
+    /// Reads something that the provider tells everybody.
+    pub(crate) async fn get_openly(&self, url: Url) -> Result<Response, ProviderFailure> {
+        self.read(reading(url)).await
+    }
+
+    async fn read(&self, call: Request) -> Result<Response, ProviderFailure> {
+        let answer = self.inner.parts.transport.send(call).await;
+        let answer = answer.map_err(ProviderFailure::Unreachable)?;
+        match answer.status.as_u16() {
+            status if status == 429 || status >= 500 => Err(ProviderFailure::Overloaded {
+                status,
+                retry_after_secs: answer.retry_after_secs(self.now().as_secs()),
+            }),
+            _ => Ok(answer),
+        }
+    }
+}
+
+fn reading(url: Url) -> Request {
+    Request::get(url)
+        .with_deadline(IDENTITY_CALL_DEADLINE)
+        .with_max_response_bytes(ANSWER_MAX_BYTES)
 }
 
 /// A userinfo answer about somebody else must not be used (OpenID Connect Core, 5.3.2).

@@ -5,7 +5,8 @@ use crate::config::ClientConfig;
 use crate::pages::PageError;
 use crate::params::Params;
 use crate::provider::Provider;
-use axum::extract::{RawQuery, State};
+use crate::tenants;
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use bytes::Bytes;
 use minijinja::context;
@@ -72,6 +73,7 @@ impl AdminRequest {
 /// `GET /adminconsent` and `GET /v2.0/adminconsent`.
 pub(crate) async fn show(
     State(provider): State<Arc<Provider>>,
+    tenant: Option<Path<String>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, PageError> {
     let query = query.unwrap_or_default();
@@ -81,13 +83,20 @@ pub(crate) async fn show(
     };
     let context = context! {
         client_name => &request.client.name,
-        tenant => &provider.config.tenant_id,
+        tenant => administrators_tenant(&provider, tenant.as_ref().map(|Path(name)| name.as_str())),
         request => query,
     };
     provider.pages.render("admin_consent.html", &context)
 }
 
-/// `POST /adminconsent` with the fields `request` and `decision` (`accept` or `deny`).
+/// The tenant that the path names; else that of the administrator who is here.
+fn administrators_tenant(provider: &Provider, named: Option<&str>) -> String {
+    named
+        .and_then(|name| tenants::named(provider, name))
+        .unwrap_or_else(|| provider.config.tenant_id.clone())
+}
+
+/// `POST /adminconsent` with the fields `request`, `tenant` and `decision` (`accept` or `deny`).
 pub(crate) async fn decide(
     State(provider): State<Arc<Provider>>,
     form: Bytes,
@@ -97,6 +106,7 @@ pub(crate) async fn decide(
         &provider,
         form.get("request").unwrap_or_default(),
         form.get("decision"),
+        form.get("tenant"),
     ) {
         Ok(location) => Ok(see_other(&location)),
         Err(problem) => error_page(&provider, &problem),
@@ -108,14 +118,16 @@ pub(crate) fn decide_at(
     provider: &Provider,
     query: &str,
     decision: Option<&str>,
+    tenant: Option<&str>,
 ) -> Result<String, String> {
     let request = AdminRequest::parse(provider, query)?;
     if decision != Some("accept") {
         return Ok(request.declined());
     }
+    let tenant = administrators_tenant(provider, tenant);
     provider
         .store()
         .admin_consents
-        .insert(request.client.client_id.clone());
-    Ok(request.accepted(&provider.config.tenant_id))
+        .insert((request.client.client_id.clone(), tenant.clone()));
+    Ok(request.accepted(&tenant))
 }

@@ -149,6 +149,7 @@ fn issue_code(
         sign_in: store.next_sign_in(),
         client_id: client_id.clone(),
         user: Some(session.user.clone()),
+        tenant: None,
         scopes: if request.includes_granted_scopes {
             all
         } else {

@@ -7,6 +7,7 @@ use crate::faults::Lie;
 use crate::provider::Provider;
 use crate::signer::Signature;
 use crate::store::Authorization;
+use crate::tenants;
 use serde_json::{Map, Value, json};
 
 /// How long an id_token is good for, in seconds.
@@ -60,7 +61,10 @@ pub(crate) fn about(
     }
     if provider.config.dialect != Dialect::Google {
         claims.insert("oid".to_owned(), json!(user.oid));
-        claims.insert("tid".to_owned(), json!(provider.config.tenant_id));
+        claims.insert(
+            "tid".to_owned(),
+            json!(tenants::of_address(provider, &user.email)),
+        );
     }
     claims
 }

@@ -3,6 +3,7 @@
 use crate::digest;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use url::Url;
 
 /// The tenant that the sandbox's users belong to unless the configuration names another.
@@ -25,8 +26,10 @@ pub struct SandboxConfig {
     pub code_lifetime_s: i64,
     /// Whose habits the answers copy.
     pub dialect: Dialect,
-    /// The `tid` of every user.
+    /// The `tid` of every user, but for those of other tenants.
     pub tenant_id: String,
+    /// Further tenants: a domain, and the id of the tenant its people belong to.
+    pub other_tenants: BTreeMap<String, String>,
     /// Which key signs id_tokens.
     pub signing: Signing,
     /// Whether an authorization request without a code challenge is refused (RFC 7636).
@@ -66,6 +69,7 @@ impl SandboxConfig {
             code_lifetime_s: 300,
             dialect: Dialect::Plain,
             tenant_id: DEFAULT_TENANT_ID.to_owned(),
+            other_tenants: BTreeMap::new(),
             signing: Signing::Rs256,
             pkce: Pkce::Optional,
             revocation: RevocationReach::WholeProject,

@@ -149,18 +149,39 @@ impl Control {
         authorization::run_script(&self.0, authorize_url, &user.script()).map_err(SignInRefused)
     }
 
-    /// Walks through administrator consent likewise.
+    /// Walks through administrator consent likewise. Its tenant is the one in the URL, if that names one.
     ///
     /// # Errors
     /// When the provider would show an error page.
     pub fn admin_consent(&self, url: &str, decision: &Decision) -> Result<String, SignInRefused> {
+        let path = url.split_once("/adminconsent").map(|(path, _)| path);
+        let path = path.map(|path| path.trim_end_matches("/v2.0"));
+        let tenant = path.and_then(|path| path.rsplit('/').next());
+        self.consent_in(url, decision, tenant)
+    }
+
+    /// The same by the administrator of that tenant, whatever the URL names.
+    ///
+    /// # Errors
+    /// When the provider would show an error page.
+    pub fn consent_in(
+        &self,
+        url: &str,
+        decision: &Decision,
+        tenant: Option<&str>,
+    ) -> Result<String, SignInRefused> {
         let query = url.split_once('?').map_or(url, |(_, query)| query);
-        let word = if *decision == Decision::Decline {
-            "deny"
-        } else {
-            "accept"
+        let word = match decision {
+            Decision::Decline => "deny",
+            _ => "accept",
         };
-        admin_consent::decide_at(&self.0, query, Some(word)).map_err(SignInRefused)
+        admin_consent::decide_at(&self.0, query, Some(word), tenant).map_err(SignInRefused)
+    }
+
+    /// An administrator withdraws what was consented to for a tenant.
+    pub fn withdraw_consent(&self, client_id: &str, tenant: &str) {
+        let consent = (client_id.to_owned(), tenant.to_owned());
+        self.0.store().admin_consents.remove(&consent);
     }
 
     /// The faults switched on, those counted down included.
@@ -216,6 +237,7 @@ impl Control {
             sign_in: store.next_sign_in(),
             client_id: client_id.to_owned(),
             user: Some(store.user(email)),
+            tenant: None,
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             signed_in_at: self.0.now(),
         };
@@ -233,6 +255,11 @@ impl Control {
         delegated: &[&str],
     ) -> Result<String, SandboxError> {
         service_account::create(&self.0, client_email, delegated)
+    }
+
+    /// What a service account may ask for from now on; nothing means all.
+    pub fn delegate(&self, client_email: &str, scopes: &[&str]) {
+        service_account::delegate(&self.0, client_email, scopes);
     }
 
     /// How often things happened since the start.

@@ -7,6 +7,7 @@ use crate::oauth_error::OAuthError;
 use crate::params::{Params, scope_words};
 use crate::provider::Provider;
 use crate::store::{AccessToken, Authorization, Code, Store};
+use crate::tenants;
 use crate::token::Issued;
 use keyway_core::time::UnixMillis;
 use std::sync::Arc;
@@ -157,8 +158,10 @@ pub(crate) fn client_credentials(
     provider: &Provider,
     presented: &Presented,
     form: &Params,
+    tenant: Option<&str>,
 ) -> Result<Issued, OAuthError> {
     let client = presented.authenticate(provider)?;
+    let tenant = tenants::of_token_request(provider, tenant)?;
     if client.client_secret.is_none() {
         let text = "a public client has no token of its own";
         return Err(OAuthError::unauthorized_client(7_000_218, text));
@@ -166,7 +169,8 @@ pub(crate) fn client_credentials(
     let scopes = scope_words(form.get("scope").unwrap_or_default());
     let mut store = provider.store();
     let needs_consent = provider.config.dialect == Dialect::Microsoft;
-    if needs_consent && !store.admin_consents.contains(&client.client_id) {
+    let consent = (client.client_id.clone(), tenant.clone());
+    if needs_consent && !store.admin_consents.contains(&consent) {
         let text = "the administrator of the tenant has not consented to the application";
         return Err(OAuthError::unauthorized_client(700_016, text));
     }
@@ -174,6 +178,7 @@ pub(crate) fn client_credentials(
         sign_in: store.next_sign_in(),
         client_id: client.client_id.clone(),
         user: None,
+        tenant: Some(tenant),
         scopes: scopes.clone(),
         signed_in_at: provider.now(),
     };

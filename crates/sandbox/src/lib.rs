@@ -57,6 +57,7 @@ mod router;
 mod service_account;
 mod signer;
 mod store;
+mod tenants;
 mod token;
 mod userinfo;
 

@@ -3,7 +3,7 @@
 use crate::fault_answer;
 use crate::faults::Endpoint;
 use crate::provider::Provider;
-use crate::{admin_consent, api, authorize, console, pages, revocation, token, userinfo};
+use crate::{admin_consent, api, authorize, console, pages, revocation, tenants, token, userinfo};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn_with_state, map_response};
@@ -78,6 +78,9 @@ fn mail_api(provider: &Arc<Provider>) -> Routes {
         .route("/api/me", get(api::me))
         .route("/api/messages", get(api::messages).post(api::send))
         .route("/api/messages/{id}", get(api::message))
+        .route("/api/v1.0/users", get(tenants::users))
+        .route("/api/v1.0/users/{name}", get(tenants::user))
+        .route("/api/v1.0/users/{id}/{*rest}", get(tenants::of_user))
         .route("/api/echo", any(api::echo))
         .route("/api/echo/{*rest}", any(api::echo))
         .layer(faults)

@@ -78,6 +78,14 @@ pub(crate) fn create(
     Ok(file.to_string())
 }
 
+/// Changes what is delegated to a service account.
+pub(crate) fn delegate(provider: &Provider, client_email: &str, scopes: &[&str]) {
+    let mut store = provider.store();
+    if let Some(account) = store.service_accounts.get_mut(client_email) {
+        account.delegated = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    }
+}
+
 fn pem(der: &[u8]) -> String {
     let encoded = STANDARD.encode(der);
     let lines = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy);
@@ -108,6 +116,7 @@ pub(crate) fn jwt_bearer(provider: &Provider, form: &Params) -> Result<Issued, O
         sign_in: store.next_sign_in(),
         client_id: assertion.iss.clone(),
         user: Some(store.user(email)),
+        tenant: None,
         scopes: scopes.clone(),
         signed_in_at: provider.now(),
     };

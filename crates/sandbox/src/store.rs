@@ -16,8 +16,8 @@ pub(crate) struct Store {
     pub(crate) clients: BTreeMap<String, Arc<ClientConfig>>,
     pub(crate) users: BTreeMap<String, Arc<UserConfig>>,
     pub(crate) service_accounts: BTreeMap<String, ServiceAccount>,
-    /// Clients that an administrator consented to.
-    pub(crate) admin_consents: BTreeSet<String>,
+    /// Clients that an administrator consented to, each with the tenant.
+    pub(crate) admin_consents: BTreeSet<(String, String)>,
     pub(crate) codes: BoundedMap<Code>,
     pub(crate) access_tokens: BoundedMap<AccessToken>,
     pub(crate) refresh_tokens: BoundedMap<Arc<Authorization>>,
@@ -37,6 +37,8 @@ pub(crate) struct Authorization {
     pub(crate) client_id: String,
     /// Nobody, for a client's own token.
     pub(crate) user: Option<Arc<UserConfig>>,
+    /// The tenant of a client's own token.
+    pub(crate) tenant: Option<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) signed_in_at: UnixMillis,
 }

@@ -14,7 +14,7 @@ use crate::records::TokenRequest;
 use crate::service_account;
 use crate::store::Authorization;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -28,6 +28,7 @@ pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer
 /// `POST /token`.
 pub(crate) async fn token(
     State(provider): State<Arc<Provider>>,
+    tenant: Option<Path<String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -47,8 +48,10 @@ pub(crate) async fn token(
     let fault = provider.strike(Endpoint::Token, asked);
     let lies = Lies::of(fault.as_ref());
     let act = async {
+        let tenant = tenant.as_ref().map(|Path(name)| name.as_str());
         let checked = check_form(&headers, &form).and(presented);
-        let answer = checked.and_then(|presented| grant(&provider, &presented, &form, &lies));
+        let answer =
+            checked.and_then(|presented| grant(&provider, &presented, &form, tenant, &lies));
         answer.unwrap_or_else(|error| {
             provider.records().token_refusal(&error.error);
             error.response(&provider)
@@ -89,12 +92,13 @@ fn grant(
     provider: &Provider,
     presented: &Presented,
     form: &Params,
+    tenant: Option<&str>,
     lies: &Lies,
 ) -> Result<Response, OAuthError> {
     let issued = match form.require("grant_type")? {
         "authorization_code" => grants::authorization_code(provider, presented, form),
         "refresh_token" => grants::refresh_token(provider, presented, form),
-        "client_credentials" => grants::client_credentials(provider, presented, form),
+        "client_credentials" => grants::client_credentials(provider, presented, form, tenant),
         JWT_BEARER => service_account::jwt_bearer(provider, form),
         _ => Err(OAuthError::unsupported_grant_type()),
     }?;

@@ -6,11 +6,13 @@ use crate::claims;
 use crate::config::Dialect;
 use crate::fault_answer::Lies;
 use crate::faults::Lie;
+use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
 use crate::signer::Signer;
+use crate::tenants;
 use crate::token::JWT_BEARER;
-use axum::extract::State;
-use axum::response::Response;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -51,11 +53,28 @@ pub(crate) async fn jwks(
     Json(provider.signer.jwks())
 }
 
-/// `GET /.well-known/openid-configuration`.
-pub(crate) async fn discovery(State(provider): State<Arc<Provider>>) -> Json<Value> {
+/// `GET /.well-known/openid-configuration`, and Microsoft's for a tenant.
+pub(crate) async fn discovery(
+    State(provider): State<Arc<Provider>>,
+    tenant: Option<Path<String>>,
+) -> Response {
+    let issuer = match &tenant {
+        None => Some(provider.issuer()),
+        Some(Path(name)) => {
+            let tenant = tenants::named(&provider, name);
+            tenant.map(|id| format!("{}/{id}/v2.0", provider.origin()))
+        }
+    };
+    match issuer {
+        Some(issuer) => Json(metadata(&provider, &issuer)).into_response(),
+        None => OAuthError::invalid_request("AADSTS90002: Tenant not found.").response(&provider),
+    }
+}
+
+fn metadata(provider: &Provider, issuer: &str) -> Value {
     let at = |path: &str| format!("{}{path}", provider.origin());
-    Json(json!({
-        "issuer": provider.issuer(),
+    json!({
+        "issuer": issuer,
         "authorization_endpoint": at("/auth"),
         "token_endpoint": at("/token"),
         "userinfo_endpoint": at("/me"),
@@ -77,7 +96,7 @@ pub(crate) async fn discovery(State(provider): State<Arc<Provider>>) -> Json<Val
         "claims_supported": ["sub", "email", "email_verified", "name", "preferred_username",
             "oid", "tid", "iss", "aud", "azp", "iat", "exp", "auth_time", "nonce"],
         "authorization_response_iss_parameter_supported": provider.config.issuer_in_redirect,
-    }))
+    })
 }
 
 fn subject_type(dialect: Dialect) -> &'static str {

@@ -62,6 +62,20 @@ fn registered(url: &str, platform: Platform, settings: Value) -> NewRedirectUri 
     }
 }
 
+/// What a browser that is sent to the callback carries there.
+#[must_use]
+pub fn callback_params(location: &str) -> CallbackParams {
+    let mut query = returned(location);
+    CallbackParams {
+        state: query.remove("state"),
+        code: query.remove("code"),
+        error: query.remove("error"),
+        error_description: query.remove("error_description"),
+        iss: query.remove("iss"),
+        tenant: query.remove("tenant"),
+    }
+}
+
 impl TestApplication {
     pub(crate) async fn create(engine: &Engine, provider: &Control, name: &str) -> Self {
         let redirect_uri = format!("https://{name}.example/callback");
@@ -213,14 +227,7 @@ impl TestApplication {
         };
         let back = self.provider.sign_in(&at.location, &user).unwrap();
         assert!(back.starts_with(&self.engine.callback_uri()), "{back}");
-        let mut query = returned(&back);
-        CallbackParams {
-            state: query.remove("state"),
-            code: query.remove("code"),
-            error: query.remove("error"),
-            error_description: query.remove("error_description"),
-            iss: query.remove("iss"),
-        }
+        callback_params(&back)
     }
 
     /// The browser comes back with its cookie.

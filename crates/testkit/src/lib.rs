@@ -24,7 +24,7 @@ mod snapshot;
 mod stored;
 mod world;
 
-pub use application::{TestApplication, object};
+pub use application::{TestApplication, callback_params, object};
 pub use database::TestDatabase;
 pub use hosted::{AtProvider, Ended, SignIn, returned};
 pub use keyway_store::Backend;

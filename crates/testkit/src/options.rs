@@ -20,6 +20,7 @@ pub struct WorldOptions {
     pub(crate) project: Option<String>,
     pub(crate) probe_credentials: bool,
     pub(crate) shared_apps: BTreeMap<Provider, SharedApp>,
+    pub(crate) tenants: BTreeMap<String, String>,
 }
 
 impl Default for WorldOptions {
@@ -32,6 +33,7 @@ impl Default for WorldOptions {
             project: None,
             probe_credentials: false,
             shared_apps: BTreeMap::new(),
+            tenants: BTreeMap::new(),
         }
     }
 }
@@ -76,6 +78,13 @@ impl WorldOptions {
     #[must_use]
     pub fn probing(mut self) -> Self {
         self.probe_credentials = true;
+        self
+    }
+
+    /// The people of `domain` belong to a tenant of their own.
+    #[must_use]
+    pub fn tenant(mut self, domain: &str, id: &str) -> Self {
+        self.tenants.insert(domain.to_owned(), id.to_owned());
         self
     }
 

@@ -254,6 +254,7 @@ async fn start_provider(
     config.clients = [DEV, STAGING, PROD].map(|id| client(options, id)).to_vec();
     config.signing = Signing::Es256;
     config.dialect = options.dialect;
+    config.other_tenants.clone_from(&options.tenants);
     config.rotation = options.rotation;
     config.revocation = options.revocation;
     let sandbox = Sandbox::new(config, clock.clone(), Arc::new(SystemEntropy)).unwrap();
@@ -320,6 +321,8 @@ fn endpoints(base: &str, provider: Provider, dialect: Dialect) -> EndpointOverri
             issuer: tenant("/v2.0"),
             authorization_endpoint: tenant("/oauth2/v2.0/authorize"),
             token_endpoint: tenant("/oauth2/v2.0/token"),
+            admin_consent_endpoint: tenant("/v2.0/adminconsent"),
+            admin_consent_v1_endpoint: tenant("/adminconsent"),
             revocation_endpoint: None,
             ..common
         },

@@ -11,6 +11,7 @@
 //! no I/O: keys arrive and leave as plain data ([`keyring::StoredKey`]).
 
 mod aead;
+pub mod assertion;
 mod digest;
 pub mod entropy;
 pub mod hash;

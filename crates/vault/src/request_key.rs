@@ -1,4 +1,4 @@
-//! Keys of signed requests: RSA with 2048 bits, PKCS #1 v1.5 over SHA-256 (RFC 8017, 8.2).
+//! Keys that sign requests and assertions: RSA with 2048 bits, PKCS #1 v1.5 over SHA-256 (RFC 8017, 8.2).
 //!
 //! The algorithm is the clients', and fixed here. The server keeps the public half alone.
 
@@ -21,7 +21,7 @@ const PEM_LINE: usize = 64;
 
 /// The library makes no key, or the text is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an RSA key that signs requests")]
+#[error("not an RSA key that signs")]
 pub struct RequestKeyError;
 
 /// A private key that signs requests.
@@ -43,24 +43,16 @@ impl RequestKey {
         pair.map(Self).map_err(|_| RequestKeyError)
     }
 
-    /// The key written by [`RequestKey::to_pem`].
+    /// The key in a PEM text of PKCS #8 (RFC 7468, 10), as [`RequestKey::to_pem`] writes it.
     ///
     /// # Errors
-    /// If `pem` is no PKCS #8 key of RSA.
+    /// If `pem` is no such key of RSA.
     pub fn from_pem(pem: &SecretString) -> Result<Self, RequestKeyError> {
         let text = pem.expose_secret().trim();
-        let inside = text
+        let digits = text
             .strip_prefix(PEM_BEGIN)
             .and_then(|rest| rest.strip_suffix(PEM_END));
-        let digits: Zeroizing<String> = Zeroizing::new(
-            inside
-                .ok_or(RequestKeyError)?
-                .split_ascii_whitespace()
-                .collect(),
-        );
-        let der = STANDARD.decode(&*digits).map(Zeroizing::new);
-        let der = der.map_err(|_| RequestKeyError)?;
-        let pair = RsaKeyPair::from_pkcs8(&der);
+        let pair = RsaKeyPair::from_pkcs8(&der(digits.ok_or(RequestKeyError)?)?);
         pair.map(Self).map_err(|_| RequestKeyError)
     }
 
@@ -96,13 +88,26 @@ impl RequestKey {
     /// # Errors
     /// When the cryptographic library fails.
     pub fn sign(&self, text: &str) -> Result<String, RequestKeyError> {
+        self.signature(text)
+            .map(|signature| STANDARD.encode(signature))
+    }
+
+    /// The bytes of the signature of `text`.
+    pub(crate) fn signature(&self, text: &str) -> Result<Vec<u8>, RequestKeyError> {
         let mut signature = vec![0; self.0.public_modulus_len()];
         let random = SystemRandom::new();
         self.0
             .sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature)
             .map_err(|_| RequestKeyError)?;
-        Ok(STANDARD.encode(signature))
+        Ok(signature)
     }
+}
+
+/// The bytes that base64 in lines stands for.
+fn der(digits: &str) -> Result<Zeroizing<Vec<u8>>, RequestKeyError> {
+    let digits: Zeroizing<String> = Zeroizing::new(digits.split_ascii_whitespace().collect());
+    let der = STANDARD.decode(&*digits).map(Zeroizing::new);
+    der.map_err(|_| RequestKeyError)
 }
 
 /// Whether `signature`, in base64, is that of `text` by the key whose public half is `public_der`.

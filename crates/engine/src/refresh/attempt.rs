@@ -3,7 +3,7 @@
 use super::flight::Outcome;
 use super::lease::{Asked, Asking, Held, Rest};
 use super::opened::{NoToken, OpenedToken};
-use super::source::TokenSource;
+use super::source::Refreshable;
 use super::{ended, jitter_of};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
@@ -81,7 +81,7 @@ impl Engine {
             let no = self.turned_away(credential.id);
             return self.lease_back_unused(asking, &held, no.into()).await;
         }
-        let (client, source) = match self.token_source(&held.set, &credential).await {
+        let from = match self.refreshable(&held.set, &credential).await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Internal => {
                 return self.our_fault(asking, &held, error).await;
@@ -92,11 +92,12 @@ impl Engine {
             // Somebody may have taken it over before a call that begins now would end.
             return self.lease_back_unused(asking, &held, slow().into()).await;
         }
-        match self.obtain(&held.set, &client, &source).await {
+        let provider = held.set.provider;
+        match self.obtain(provider, &from.client, &from.source).await {
             Ok(tokens) => {
                 let answered_at = Instant::now();
                 self.inner.breakers.succeeded(credential.id, self.now());
-                let stored = self.keep(asking, held, &tokens, &source).await;
+                let stored = self.keep(asking, held, &tokens, &from).await;
                 self.inner
                     .refresh_counts
                     .answered(&stored, answered_at.elapsed());
@@ -169,9 +170,9 @@ impl Engine {
         asking: &Asking,
         held: Held,
         answer: &TokenResponse,
-        source: &TokenSource,
+        from: &Refreshable,
     ) -> Outcome {
-        let set = self.renewed(&held.set, answer, source);
+        let set = self.renewed(&held.set, answer, from);
         let (began, mut pause) = (Instant::now(), STORE_PAUSE);
         loop {
             match self.store_renewed(asking, &held, set.clone()).await {
@@ -197,12 +198,12 @@ impl Engine {
         }
     }
 
-    fn renewed(&self, set: &TokenSet, answer: &TokenResponse, source: &TokenSource) -> TokenSet {
+    fn renewed(&self, set: &TokenSet, answer: &TokenResponse, from: &Refreshable) -> TokenSet {
         let now = self.now();
         let tokens = ProviderTokens {
             access_token: answer.access_token.clone(),
-            // No new one means the old one stays (RFC 6749, 6).
-            refresh_token: answer.refresh_token.as_ref().or(source.kept()).cloned(),
+            refresh_token: from.source.kept(answer),
+            acts_for: from.acts_for.clone(),
         };
         TokenSet {
             sealed: self.seal_tokens(set.id, &tokens),

@@ -37,6 +37,8 @@ pub struct OpenedToken {
     pub scope: Scopes,
     obtained_at: UnixMillis,
     pub(crate) opened_at: UnixMillis,
+    /// The user calls must name, where the token is an application's own.
+    pub named_user: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for OpenedToken {
@@ -60,6 +62,7 @@ impl OpenedToken {
             scope: set.scope.clone(),
             obtained_at: set.updated_at,
             opened_at: now,
+            named_user: named_user(tokens),
         })
     }
 
@@ -77,6 +80,11 @@ impl OpenedToken {
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.token_set_id == other.token_set_id && self.version == other.version
     }
+}
+
+fn named_user(tokens: &ProviderTokens) -> Option<Box<str>> {
+    let acts_for = tokens.acts_for.as_ref()?;
+    acts_for.named_user().map(Box::from)
 }
 
 #[derive(Clone)]

@@ -11,11 +11,11 @@ use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::provider_calls::ProviderFailure;
 use keyway_core::change::{Action, Entity};
-use keyway_core::credential::Credential;
+use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::grant::GrantStatus;
 use keyway_core::oauth::ProviderError;
 use keyway_core::refresh::{AfterRefusal, after_refusal};
-use keyway_core::refusal::{Blame, blame};
+use keyway_core::refusal::{Blame, blame_of};
 use keyway_core::token_set::{RefreshState, Unheard};
 use keyway_outbound::Sent;
 use serde_json::json;
@@ -84,6 +84,7 @@ impl Engine {
             .store()
             .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
         let valid_grants = job.await?.valid;
+        let is_robot = credential.credential_type == CredentialType::ServiceAccount;
         let now = self.now();
         Ok(
             match self
@@ -91,6 +92,8 @@ impl Engine {
                 .breakers
                 .other_client(id, asking.grant_id, valid_grants, now)
             {
+                // A service account has no user's token: what it may do is the administrator's.
+                OtherClientVerdict::Grant if is_robot => Blame::TenantAdmin,
                 OtherClientVerdict::Grant => Blame::User,
                 OtherClientVerdict::Credential => Blame::Credential,
                 OtherClientVerdict::Unknown => Blame::OtherClient,
@@ -296,7 +299,7 @@ fn sort(credential: &Credential, failure: ProviderFailure) -> Result<Sorted, Err
     };
     Ok(match failure {
         ProviderFailure::Refused(error) => Sorted {
-            blame: blame(credential.provider, &error),
+            blame: blame_of(credential.provider, credential.credential_type, &error),
             word: error.error.clone(),
             retry_after_secs: error.retry_after_secs,
             is_answer_lost: is_lost_by(error.status),

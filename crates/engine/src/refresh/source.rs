@@ -2,25 +2,35 @@
 
 use super::ended;
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::provider_calls::ProviderFailure;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
-use keyway_core::token_set::TokenSet;
+use keyway_core::provider::Provider;
+use keyway_core::scope::Scopes;
+use keyway_core::token_set::{ActsFor, TokenSet};
 use secrecy::SecretString;
 
-/// What a token is asked for with. A service account's assertion and an administrator's consent become
-/// variants of their own; what surrounds a source (lease, storing, refusals) is the same for all.
-pub(super) enum TokenSource {
+/// What a token is asked for with. What surrounds a source (lease, storing, refusals) is the same for all.
+pub(crate) enum TokenSource {
     /// The user's refresh token, presented by the client it was issued to (RFC 6749, 6).
     RefreshToken(SecretString),
+    /// A service account's assertion for its user (RFC 7523, 2.1): made anew each time.
+    Assertion(SecretString),
+    /// The application's own access to a tenant (RFC 6749, 4.4), by its administrator's consent.
+    Consent {
+        /// The scope that stands for all that was consented to.
+        scope: &'static str,
+    },
 }
 
 impl TokenSource {
-    /// The refresh token to keep where the answer brings no new one.
-    pub(super) fn kept(&self) -> Option<&SecretString> {
+    /// The refresh token to store with what the provider answered: no new one means the old one stays (RFC
+    /// 6749, 6), and where none is behind the tokens none is kept.
+    pub(crate) fn kept(&self, answer: &TokenResponse) -> Option<SecretString> {
         match self {
-            Self::RefreshToken(token) => Some(token),
+            Self::RefreshToken(old) => Some(answer.refresh_token.as_ref().unwrap_or(old).clone()),
+            Self::Assertion(_) | Self::Consent { .. } => None,
         }
     }
 
@@ -30,44 +40,84 @@ impl TokenSource {
                 refresh_token,
                 redirect_uri,
             },
+            Self::Assertion(assertion) => TokenGrant::Assertion { assertion },
+            Self::Consent { scope } => TokenGrant::ClientCredentials { scope },
         }
     }
 }
 
+/// All that a refresh takes.
+pub(super) struct Refreshable {
+    /// Whom to speak as.
+    pub(super) client: Client,
+    /// What to ask with.
+    pub(super) source: TokenSource,
+    /// Stays with the tokens, whatever the provider answers.
+    pub(super) acts_for: Option<ActsFor>,
+}
+
 impl Engine {
-    /// The source of a token set's next token, and the client to speak as. Asks nobody outside.
+    /// The source of a token set's next token. Asks nobody outside.
     ///
     /// # Errors
     /// If there is none; says why.
-    pub(super) async fn token_source(
+    pub(super) async fn refreshable(
         &self,
         set: &TokenSet,
         credential: &Credential,
-    ) -> Result<(Client, TokenSource), Error> {
-        let source = match credential.credential_type {
-            CredentialType::Connector => {
-                let tokens = self.open_tokens(set)?;
-                TokenSource::RefreshToken(tokens.refresh_token.ok_or_else(ended)?)
+    ) -> Result<Refreshable, Error> {
+        let tokens = self.open_tokens(set)?;
+        let (client, source) = match (credential.credential_type, &tokens.acts_for) {
+            (CredentialType::Connector, _) => {
+                let source = TokenSource::RefreshToken(tokens.refresh_token.ok_or_else(ended)?);
+                (self.client(credential).await?, source)
             }
-            other => {
-                let message = format!(
-                    "Credentials of type {} are not built into this server yet.",
-                    other.as_str()
-                );
-                return Err(Error::new(ErrorKind::InvalidRequest, message));
+            (_, Some(ActsFor::Subject(subject))) => {
+                self.assertion_source(credential, subject, &set.scope)
+                    .await?
             }
+            (_, Some(ActsFor::Member { tenant, .. })) => {
+                let client = self.client(credential).await?.in_tenant(tenant);
+                (client, self.consent_source(credential.provider)?)
+            }
+            (_, None) => return Err(ended()),
         };
-        Ok((self.client(credential).await?, source))
+        Ok(Refreshable {
+            client,
+            source,
+            acts_for: tokens.acts_for,
+        })
+    }
+
+    /// The source of tokens of a user for whom a service account acts.
+    pub(crate) async fn assertion_source(
+        &self,
+        credential: &Credential,
+        subject: &str,
+        scope: &Scopes,
+    ) -> Result<(Client, TokenSource), Error> {
+        let signed = self.signed_assertion(credential, Some(subject), scope);
+        let (client, assertion) = signed.await?;
+        Ok((client, TokenSource::Assertion(assertion)))
+    }
+
+    /// The source of an application's own tokens.
+    pub(crate) fn consent_source(&self, provider: Provider) -> Result<TokenSource, Error> {
+        let entry = self.entry(provider)?;
+        let scope = entry.consent_scope.ok_or_else(|| {
+            Error::internal("a provider without administrators' consent has such a credential")
+        })?;
+        Ok(TokenSource::Consent { scope })
     }
 
     /// Asks the provider for a token.
-    pub(super) async fn obtain(
+    pub(crate) async fn obtain(
         &self,
-        set: &TokenSet,
+        provider: Provider,
         client: &Client,
         source: &TokenSource,
     ) -> Result<TokenResponse, ProviderFailure> {
-        let entry = self.entry(set.provider).map_err(ProviderFailure::Ours)?;
+        let entry = self.entry(provider).map_err(ProviderFailure::Ours)?;
         let redirect_uri = self.callback_uri();
         self.provider_tokens(entry, client, source.grant(&redirect_uri))
             .await

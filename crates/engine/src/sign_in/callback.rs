@@ -3,6 +3,7 @@
 use super::Returned;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use keyway_core::credential::CredentialType;
 use keyway_core::identity::callback_issuer_is_acceptable;
 use keyway_core::oauth::clean;
 use keyway_core::redirect_uri::with_query;
@@ -23,6 +24,8 @@ pub struct CallbackParams {
     pub error_description: Option<String>,
     /// RFC 9207.
     pub iss: Option<String>,
+    /// The tenant whose administrator consented.
+    pub tenant: Option<String>,
 }
 
 impl std::fmt::Debug for CallbackParams {
@@ -209,9 +212,9 @@ impl Engine {
         let (redirect_uri, app_state) = (started.redirect_uri.clone(), started.state.clone());
         let (application_id, id) = (started.application_id, started.id);
         let back = app_state.as_deref();
-        Ok(Some(match self.code_for(started, params).await {
-            Ok(code) => {
-                let mut query = vec![("code", code.expose_secret())];
+        Ok(Some(match self.result_of(started, params).await {
+            Ok(result) => {
+                let mut query = vec![result.parameter()];
                 query.extend(back.map(|state| ("state", state)));
                 with_query(&redirect_uri, &query)
             }
@@ -237,11 +240,7 @@ impl Engine {
         }
     }
 
-    async fn code_for(
-        &self,
-        started: Started,
-        params: CallbackParams,
-    ) -> Result<SecretString, Returned> {
+    async fn result_of(&self, started: Started, params: CallbackParams) -> Result<Ended, Returned> {
         let entry = self.entry(started.provider).map_err(|error| ours(&error))?;
         if !callback_issuer_is_acceptable(entry, params.iss.as_deref()) {
             // Mix-up: another provider's answer on this sign-in's way. Its code must go nowhere.
@@ -254,6 +253,11 @@ impl Engine {
                 params.error_description.as_deref(),
             ));
         }
+        let known = self.credential_of(&started).await?;
+        if known.credential.credential_type == CredentialType::AdminConsent {
+            let consented = self.consented(&known, params.tenant.as_deref());
+            return consented.await.map(|()| Ended::Consent);
+        }
         let Some(code) = params.code.filter(|c| !c.is_empty()) else {
             return Err(Returned::new(
                 "server_error",
@@ -261,7 +265,26 @@ impl Engine {
                 "the provider sent neither code nor error",
             ));
         };
-        self.complete(started, SecretString::from(code)).await
+        let code = self.complete(started, &known, SecretString::from(code));
+        code.await.map(Ended::Code)
+    }
+}
+
+/// What a sign-in brought.
+enum Ended {
+    /// Keyway's own code, to be exchanged.
+    Code(SecretString),
+    /// A tenant's consent: nothing to exchange.
+    Consent,
+}
+
+impl Ended {
+    /// How the application is told.
+    fn parameter(&self) -> (&'static str, &str) {
+        match self {
+            Self::Code(code) => ("code", code.expose_secret()),
+            Self::Consent => ("admin_consent", "true"),
+        }
     }
 }
 
@@ -287,11 +310,13 @@ fn provider_said_no(error: &str, description: Option<&str>) -> Returned {
         .filter(|text| !text.is_empty());
     let told = |otherwise: &str| words.clone().unwrap_or_else(|| otherwise.to_owned());
     match error {
-        "access_denied" | "consent_required" | "user_denied" => Returned::new(
-            "access_denied",
-            45002,
-            told("the user declined at the provider"),
-        ),
+        "access_denied" | "consent_required" | "user_denied" | "permission_denied" => {
+            Returned::new(
+                "access_denied",
+                45002,
+                told("the user declined at the provider"),
+            )
+        }
         "temporarily_unavailable" => Returned::new(
             "temporarily_unavailable",
             45002,

@@ -18,7 +18,7 @@ use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
 use keyway_core::reauth::Voucher;
 use keyway_core::sealed::{DigestKind, SealContext, Sealed};
 use keyway_core::sign_in::{CODE_LIFETIME_SECS, Identity, Outcome, Started};
-use keyway_core::token_set::{ProviderTokens, TokenSet, TokenSetState, consent_key};
+use keyway_core::token_set::{ActsFor, ProviderTokens, TokenSet, TokenSetState, consent_key};
 use keyway_outbound::CallErrorKind;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::Arc;
@@ -32,16 +32,18 @@ pub(crate) struct Issued<'a> {
     pub(crate) client: &'a Client,
     pub(crate) tokens: &'a TokenResponse,
     pub(crate) identity: &'a Identity,
+    /// Whom the credential acts for by itself, where the user did not sign in.
+    pub(crate) acts_for: Option<&'a ActsFor>,
 }
 
 impl Engine {
     pub(super) async fn complete(
         &self,
         started: Started,
+        known: &KnownCredential,
         code: SecretString,
     ) -> Result<SecretString, Returned> {
         let entry = self.entry(started.provider).map_err(|error| ours(&error))?;
-        let known = self.credential_of(&started).await?;
         let (credential, client) = (&known.credential, &known.client);
         let redirect_uri = self.callback_uri();
         let grant = TokenGrant::AuthorizationCode {
@@ -65,6 +67,7 @@ impl Engine {
             client,
             tokens: &tokens,
             identity: &identity,
+            acts_for: None,
         };
         let scope = granted_scopes(entry, &started.scope, &tokens);
         let set = self.new_token_set(&issued, scope, TokenSetState::Pending, Some(started.id));
@@ -80,7 +83,10 @@ impl Engine {
     }
 
     /// The credential named at the start, if it is still there (rule 3).
-    async fn credential_of(&self, started: &Started) -> Result<Arc<KnownCredential>, Returned> {
+    pub(super) async fn credential_of(
+        &self,
+        started: &Started,
+    ) -> Result<Arc<KnownCredential>, Returned> {
         let (application_id, id) = (started.application_id, started.credential_id);
         let found = self.known_credential(application_id, id).await;
         let found = found.map_err(|error| ours(&error))?;
@@ -94,7 +100,7 @@ impl Engine {
         failure.log(credential, "code of a sign-in");
         match failure {
             ProviderFailure::Refused(error) => {
-                if crate::health::client_fault(credential.provider, &error) {
+                if crate::health::client_fault(credential, &error) {
                     self.note_client_fault(credential, &error).await;
                     let words = "the provider refuses the client id or secret of this credential; see its health";
                     return Returned::new("unauthorized_client", 45001, words);
@@ -176,10 +182,22 @@ impl Engine {
             client,
             tokens,
             identity,
+            acts_for,
         } = issued;
         let secrets = ProviderTokens {
             access_token: tokens.access_token.clone(),
             refresh_token: tokens.refresh_token.clone(),
+            acts_for: acts_for.cloned(),
+        };
+        let consent_key = match acts_for {
+            None => consent_key(
+                credential.provider,
+                credential.provider_project.as_deref(),
+                Some(&client.client_id),
+                identity.key.as_deref(),
+            ),
+            // It is an administrator's, and no user's grant may end it.
+            Some(_) => None,
         };
         TokenSet {
             id,
@@ -193,12 +211,7 @@ impl Engine {
             has_refresh_token: tokens.refresh_token.is_some(),
             scope,
             access_expires_at: Some(tokens.expires_at(now)),
-            consent_key: consent_key(
-                credential.provider,
-                credential.provider_project.as_deref(),
-                Some(&client.client_id),
-                identity.key.as_deref(),
-            ),
+            consent_key,
             created_at: now,
             updated_at: now,
             version: 1,

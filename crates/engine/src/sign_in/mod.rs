@@ -2,6 +2,7 @@
 
 mod callback;
 mod complete;
+mod consent;
 mod handle;
 mod resolve;
 mod start;

@@ -1,5 +1,6 @@
 //! `/v3/connect/auth`: checking the request and sending the browser to the provider.
 
+use super::consent::consent_url;
 use super::resolve::{Resolved, Route, Wanted, parse_providers};
 use super::{Cookie, Returned};
 use crate::engine::Engine;
@@ -212,14 +213,20 @@ impl Engine {
 
     async fn begin(&self, accepted: Accepted) -> Result<Start, Stop> {
         let params = &accepted.params;
-        check_response_type(given(&params.response_type))?;
+        let response_type = response_type(given(&params.response_type))?;
         let credential_id = match given(&params.credential_id).map(str::parse).transpose() {
             Ok(id) => id,
             Err(_) => return Err(Returned::invalid_request("credential_id: not a UUID").into()),
         };
+        let providers = parse_providers(given(&params.provider))?;
+        if response_type == ResponseType::AdminConsent {
+            let route = self.consent_route(&accepted.known, &providers, credential_id);
+            let route = route.await??;
+            return self.go_for_consent(accepted, &route);
+        }
         let wanted = Wanted {
             known: Arc::clone(&accepted.known),
-            providers: parse_providers(given(&params.provider))?,
+            providers,
             credential_id,
         };
         match self.resolve(wanted).await? {
@@ -267,6 +274,20 @@ impl Engine {
             },
         )
         .map_err(Error::internal)?;
+        let cookie = self.seal_handle(state.expose_secret(), &started)?;
+        Ok(Start::Provider {
+            location: url.into(),
+            cookie,
+        })
+    }
+
+    /// Sends the administrator to the provider's page.
+    fn go_for_consent(&self, accepted: Accepted, route: &Route) -> Result<Start, Stop> {
+        let entry = self.entry(route.connector.provider)?;
+        let state = new_bearer(BearerKind::State, self.entropy());
+        let client = &route.credential.client;
+        let url = consent_url(entry, client, &self.callback_uri(), state.expose_secret())?;
+        let started = self.started(accepted, route, Scopes::none())?;
         let cookie = self.seal_handle(state.expose_secret(), &started)?;
         Ok(Start::Provider {
             location: url.into(),
@@ -341,21 +362,26 @@ impl Engine {
     }
 }
 
-fn check_response_type(response_type: Option<&str>) -> Result<(), Returned> {
-    match response_type {
-        Some("code") => Ok(()),
+/// What a sign-in is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ResponseType {
+    /// A user's grant.
+    Code,
+    /// A tenant's consent.
+    AdminConsent,
+}
+
+fn response_type(text: Option<&str>) -> Result<ResponseType, Returned> {
+    match text {
+        Some("code") => Ok(ResponseType::Code),
+        Some("adminconsent") => Ok(ResponseType::AdminConsent),
         None => Err(Returned::invalid_request(
             "response_type: is required; use code",
-        )),
-        Some("adminconsent") => Err(Returned::new(
-            "unsupported_response_type",
-            400,
-            "response_type: admin consent is not built into this server yet; use code",
         )),
         Some(_) => Err(Returned::new(
             "unsupported_response_type",
             400,
-            "response_type: must be code",
+            "response_type: must be code or adminconsent",
         )),
     }
 }

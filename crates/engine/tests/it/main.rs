@@ -9,6 +9,7 @@
 mod attacks;
 mod bearers;
 mod browser;
+mod bulk;
 mod changes;
 mod choice;
 mod consent;

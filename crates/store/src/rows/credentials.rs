@@ -45,6 +45,8 @@ statements! { "credentials";
         AND connector_id = $2 AND data_digest = $3 AND deleted_at IS NULL ORDER BY created_at, id");
     BY_NAME = concat!("SELECT ", columns!(), " FROM credentials WHERE application_id = $1
         AND connector_id = $2 AND name = $3 AND deleted_at IS NULL");
+    TWO_OF_TYPE = concat!("SELECT ", columns!(), " FROM credentials WHERE application_id = $1
+        AND connector_id = $2 AND credential_type = $3 AND deleted_at IS NULL LIMIT 2");
     A_BORROWER = concat!("SELECT ", columns!(), " FROM credentials
         WHERE application_id = $1 AND borrows_from = $2 AND deleted_at IS NULL LIMIT 1");
     CREATED_ASC = list!("created_at, id");
@@ -206,6 +208,22 @@ impl Session<'_> {
     ) -> Result<Option<Credential>, StoreError> {
         let values = args![application_id, connector_id, name];
         self.one(&BY_NAME, values, credential).await
+    }
+
+    /// The connector's live credential of a type, if it has exactly one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn only_credential_of_type(
+        &mut self,
+        application_id: ApplicationId,
+        connector_id: ConnectorId,
+        credential_type: CredentialType,
+    ) -> Result<Option<Credential>, StoreError> {
+        let kind = credential_type.as_str();
+        let values = args![application_id, connector_id, kind];
+        let mut found = self.many(&TWO_OF_TYPE, values, credential).await?;
+        Ok(found.pop().filter(|_| found.is_empty()))
     }
 
     /// A live credential that uses this one's client, if there is any.

@@ -4,9 +4,10 @@ use crate::auth::bearer;
 use http::{HeaderMap, HeaderName, Uri, Version};
 use keyway_core::grant::GrantLocator;
 use keyway_core::ids::GrantId;
-use keyway_core::proxy::ProxyPath;
+use keyway_core::proxy::{CallRefused, ProxyPath, path_of_user};
 use keyway_engine::{Engine, Error, ErrorKind, Principal, ProxyCall};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 /// Names another host of the provider's than its own, from the provider's list.
 pub const UPSTREAM_HOST_HEADER: HeaderName = HeaderName::from_static("x-keyway-upstream-host");
@@ -82,7 +83,12 @@ impl<'a> CallRequest<'a> {
             let message = "send the path alone in the request line, without scheme and host";
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
-        let target = call.host.base.target(self.path.rest, self.query);
-        target.map_err(|why| Error::new(ErrorKind::InvalidRequest, why.to_string()))
+        let refused = |why: CallRefused| Error::new(ErrorKind::InvalidRequest, why.to_string());
+        let rest = match &call.token.named_user {
+            None => Cow::Borrowed(self.path.rest),
+            Some(id) => path_of_user(self.path.rest, id).map_err(refused)?,
+        };
+        let target = call.host.base.target(&rest, self.query);
+        target.map_err(refused)
     }
 }

@@ -82,7 +82,9 @@ async fn connectors_are_listed_newest_first(world: &World) {
 async fn a_key_file_is_the_same_whichever_client_sends_it(world: &World) {
     world.app.connector(Provider::Google, DEV).await;
     let client = Client::of(world);
-    let key = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n";
+    let file = world.provider.create_service_account("a@b.c", &[]).unwrap();
+    let file: Value = serde_json::from_str(&file).unwrap();
+    let key = &file["private_key"];
     let mut ids = Vec::new();
     for middle in ["x509", "x_509"] {
         let mut data = json!({"private_key_id": "1", "private_key": key, "client_email": "a@b.c"});
