@@ -1,6 +1,7 @@
 // Every method of `connectors` and `connectors.credentials` of the official Node SDK, success and refusal.
 
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { DATABASES } from './harness/database.mjs';
 import { rejectsApi } from './harness/rejections.mjs';
@@ -146,7 +147,7 @@ for (const database of DATABASES) {
       const account = await createCredential('robot', {
         type: 'service_account',
         private_key_id: 'key-1',
-        private_key: '-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----\n',
+        private_key: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }),
         client_email: 'robot@project.test',
         client_x509_cert_url: 'https://example.com/cert',
       }, 'serviceaccount');

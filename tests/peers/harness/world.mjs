@@ -20,27 +20,31 @@ export const SCOPES = ['openid', GOOGLE_EMAIL_SCOPE, GOOGLE_PROFILE_SCOPE, GMAIL
 const PROVIDERS_BY_OAUTH = ['google', 'microsoft', 'yahoo', 'zoom'];
 
 /** A configuration in which no provider is the real one, so that no test can ever call out. */
-function configurationFile(issuer) {
-  const sections = PROVIDERS_BY_OAUTH.map((provider) => [
-    `[providers.${provider}]`,
-    `issuer = "${issuer}"`,
-    `authorization_endpoint = "${issuer}/auth"`,
-    `token_endpoint = "${issuer}/token"`,
-    `revocation_endpoint = "${issuer}/token/revocation"`,
-    `userinfo_endpoint = "${issuer}/me"`,
-    `jwks_uri = "${issuer}/jwks"`,
-    `api_base_url = "${issuer}"`,
-    '',
-  ].join('\n'));
+function configurationFile(issuer, overrides) {
+  const strict = {
+    issuer,
+    authorization_endpoint: `${issuer}/auth`,
+    token_endpoint: `${issuer}/token`,
+    revocation_endpoint: `${issuer}/token/revocation`,
+    userinfo_endpoint: `${issuer}/me`,
+    jwks_uri: `${issuer}/jwks`,
+    api_base_url: issuer,
+  };
+  const sections = PROVIDERS_BY_OAUTH.map((provider) => {
+    const endpoints = Object.entries({ ...strict, ...overrides[provider] });
+    return [`[providers.${provider}]`, ...endpoints.map(([name, url]) => `${name} = "${url}"`), ''].join('\n');
+  });
   return sections.join('\n');
 }
 
 /**
  * Starts a world.
  *
- * @param {{name: string, database?: 'sqlite' | 'postgres', accessTokenSeconds?: number}} options
+ * `providers` are endpoints of other stand-ins than the strict provider, by provider.
+ *
+ * @param {{name: string, database?: 'sqlite' | 'postgres', accessTokenSeconds?: number, providers?: object}} options
  */
-export async function startWorld({ name, database: kind = 'sqlite', accessTokenSeconds }) {
+export async function startWorld({ name, database: kind = 'sqlite', accessTokenSeconds, providers = {} }) {
   const label = `${name}-${kind}`;
   const folder = path.join(WORLDS, label);
   const recording = path.join(RECORDED, `${label}.jsonl`);
@@ -65,7 +69,7 @@ export async function startWorld({ name, database: kind = 'sqlite', accessTokenS
     KEYWAY_LISTEN: `127.0.0.1:${port}`,
     KEYWAY_PUBLIC_URL: recorder.url,
   };
-  writeFileSync(settings.KEYWAY_CONFIG, configurationFile(provider.issuer));
+  writeFileSync(settings.KEYWAY_CONFIG, configurationFile(provider.issuer, providers));
 
   let server;
   const replicas = [];
