@@ -29,7 +29,7 @@ const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;
 /// Requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 200;
+const STREAMS_MAX: u32 = 100;
 /// How often an HTTP/2 peer is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long accepting rests when the system has no descriptors left.

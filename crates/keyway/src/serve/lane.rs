@@ -117,11 +117,12 @@ impl Lane {
         mut place: Place,
         request: Request<Incoming>,
     ) -> Response<ServedBody> {
+        let version = request.version();
         let placed = place.placed();
         let lane = &placed.peer.lane;
         let answer = lane.answer(placed, request).await;
         lane.metrics.count(answer.status());
-        answer.map(|words| ServedBody::new(words, place))
+        answer.map(|words| ServedBody::new(words, place, version))
     }
 
     /// Paths that cannot afford the router are answered before it is asked.

@@ -121,9 +121,11 @@ impl Places {
     }
 }
 
-/// A request's place; given back when dropped.
+/// A request's place; given back when dropped, at the latest.
 pub(super) struct Place {
     peer: Arc<Peer>,
+    /// Whether it counts: there was room, and it has not been given back.
+    is_held: bool,
     is_over: bool,
     /// Counted for these besides: a call's application and host.
     call: Option<(u64, u64)>,
@@ -143,9 +145,13 @@ impl Place {
     pub(super) fn take(peer: Arc<Peer>) -> Self {
         peer.request_came();
         let places = peer.lane.places();
-        let is_over = places.taken.up() > places.max;
+        let is_over = places.taken.get() >= places.max;
+        if !is_over {
+            places.taken.up();
+        }
         Self {
             peer,
+            is_held: !is_over,
             is_over,
             call: None,
         }
@@ -157,6 +163,23 @@ impl Place {
             peer: &self.peer,
             is_over: self.is_over,
             call: &mut self.call,
+        }
+    }
+
+    /// Whether it counts still.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Lets somebody else have it, while the request stays one that its peer has under way.
+    pub(super) fn give_back(&mut self) {
+        let places = self.peer.lane.places();
+        if std::mem::take(&mut self.is_held) {
+            places.taken.down();
+        }
+        if let Some((application, host)) = self.call.take() {
+            places.applications.give_back(application);
+            places.hosts.give_back(host);
         }
     }
 }
@@ -189,13 +212,8 @@ impl Placed<'_> {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let places = self.peer.lane.places();
-        places.taken.down();
+        self.give_back();
         self.peer.request_ended();
-        if let Some((application, host)) = self.call {
-            places.applications.give_back(application);
-            places.hosts.give_back(host);
-        }
     }
 }
 

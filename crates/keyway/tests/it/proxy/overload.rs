@@ -56,21 +56,11 @@ impl Crowded {
     }
 
     fn metric(&self, name: &str) -> u64 {
-        let (_, text) = site::get(&self.admin, "/metrics", None);
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.unwrap_or_else(|| panic!("no {name} in {text}"));
-        value.trim().parse().unwrap()
+        metric(&self.admin, name)
     }
 
-    /// Waits until a metric is what it has to be.
     fn until(&self, name: &str, is_so: impl Fn(u64) -> bool) {
-        for _ in 0..3_000 {
-            if is_so(self.metric(name)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("{name} stays {}", self.metric(name));
+        until(&self.admin, name, is_so);
     }
 
     fn begin(&self, key: &str, path: &str) -> TcpStream {
@@ -88,7 +78,26 @@ pub(super) fn free_address() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-const UNDER_WAY: &str = "keyway_requests_under_way ";
+/// One of the counters that a server tells operators.
+pub(super) fn metric(admin: &str, name: &str) -> u64 {
+    let (_, text) = site::get(admin, "/metrics", None);
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+    value.trim().parse().unwrap()
+}
+
+/// Waits until a counter is what it has to be.
+pub(super) fn until(admin: &str, name: &str, is_so: impl Fn(u64) -> bool) {
+    for _ in 0..3_000 {
+        if is_so(metric(admin, name)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{name} stays {}", metric(admin, name));
+}
+
+pub(super) const UNDER_WAY: &str = "keyway_requests_under_way ";
 
 /// Megabytes of memory a process holds.
 fn resident_mib(pid: u32) -> u64 {
