@@ -160,11 +160,13 @@ fn a_postgresql_that_hangs_for_a_while_is_waited_for() {
     let Some(postgres) = Postgres::start("") else {
         return;
     };
-    survives(&postgres.url(), || {
+    let seen = survives(&postgres.url(), || {
         postgres.signal("STOP");
+        // Less than the ten seconds for which requests wait.
         std::thread::sleep(Duration::from_secs(3));
         postgres.signal("CONT");
     });
+    assert_eq!(seen.refused.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -174,7 +176,9 @@ fn too_few_connections_make_requests_wait_or_try_again() {
         return;
     };
     survives(&postgres.url(), || {
-        std::thread::sleep(Duration::from_secs(2));
+        until("a connection too many", || {
+            postgres.log().contains("too many clients already")
+        });
     });
 }
 

@@ -117,8 +117,18 @@ impl Postgres {
         self.directory.path().join("data").display().to_string()
     }
 
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// What the server has said so far.
+    pub(crate) fn log(&self) -> String {
+        let said = std::fs::read(self.log_file()).unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
     fn control(&self, arguments: &[&str]) {
-        let (data, log) = (self.data(), self.directory.path().join("log"));
+        let (data, log) = (self.data(), self.log_file());
         let settings = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} {}",
             self.port,
