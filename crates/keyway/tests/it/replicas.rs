@@ -4,12 +4,11 @@ mod caches;
 mod postgres;
 mod refreshes;
 
-use crate::proxy::world::{Answer, CLIENT, World, read_answer};
+use crate::proxy::world::{CLIENT, World};
 use crate::site::{Server, text};
+use crate::wire::{Answer, Ask};
 use postgres::Postgres;
 use serde_json::json;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,15 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request to one of the servers.
 fn ask(server: &Server, key: &str, method: &str, path: &str, body: &str) -> Answer {
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    read_answer(&mut stream)
+    let ask = Ask {
+        patience: PATIENCE,
+        ..Ask::new(&server.address, key)
+    };
+    let headers = "Content-Type: application/json\r\n";
+    ask.call(method, path, headers, body.as_bytes()).unwrap()
 }
 
 /// What clients saw while something happened to the database.

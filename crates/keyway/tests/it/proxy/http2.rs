@@ -295,7 +295,7 @@ fn callers_who_do_not_read_hold_up_nobody_else_on_the_same_connection() {
 
 /// A world whose callers may take nothing for a second, with more lines about its server; and where its counters are.
 fn impatient(provider: &Provider, server: &str) -> (World, String) {
-    let admin = super::overload::free_address();
+    let admin = crate::wire::free_address();
     let more = format!(
         "[server]\nthreads = 1\nwrite_timeout_seconds = 1\nadmin_listen = \"{admin}\"\n{server}\n\
          [network]\nextra_certificates_file = \"{AUTHORITY}\"\n"

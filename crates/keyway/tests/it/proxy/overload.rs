@@ -1,8 +1,9 @@
 //! More than the server has room for, and callers that cost it more than they should.
 
 use super::upstream::Upstream;
-use super::world::{self, CLIENT, World};
+use super::world::{CLIENT, World};
 use crate::site;
+use crate::wire::{free_address, read_answer};
 use keyway_sandbox::{Fault, Faults};
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
@@ -72,11 +73,6 @@ impl Crowded {
         stream.write_all(head.as_bytes()).unwrap();
         stream
     }
-}
-
-pub(super) fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }
 
 /// One of the counters that a server tells operators.
@@ -154,7 +150,7 @@ fn what_is_too_many_at_once_is_503_and_the_server_recovers() {
     drop(unfinished);
     crowded.door.open();
     for stream in &mut calls {
-        assert_eq!(world::read_answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     crowded.until(UNDER_WAY, |count| count == 0);
     assert_eq!(world.call("GET", &call, "", b"").status, 200);
@@ -356,7 +352,7 @@ fn a_request_under_way_does_not_give_way() {
     assert_eq!(world.call("GET", "/v3/grants", "", b"").status, 200);
     crowded.door.open();
     for stream in &mut calls {
-        assert_eq!(world::read_answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     drop(idle);
 }

@@ -3,9 +3,9 @@
 use super::until;
 use crate::proxy::world::{CLIENT, World};
 use crate::site::{Server, signal};
+use crate::wire::Ask;
 use keyway_store::Backend;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -38,29 +38,17 @@ enum Outcome {
 }
 
 fn outcome(server: &Server, key: &str, path: &str) -> Outcome {
-    match status(server, key, path) {
-        Ok(Some(status)) => Outcome::Status(status),
+    let ask = Ask {
+        patience: IMPATIENCE,
+        ..Ask::new(&server.address, key)
+    };
+    match ask.call("GET", path, "", b"") {
+        Ok(answer) => Outcome::Status(answer.status),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             Outcome::Waits
         }
-        _ => Outcome::ServerGone,
+        Err(_) => Outcome::ServerGone,
     }
-}
-
-fn status(server: &Server, key: &str, path: &str) -> std::io::Result<Option<u16>> {
-    let mut stream = TcpStream::connect(&server.address)?;
-    stream.set_read_timeout(Some(IMPATIENCE))?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let text = String::from_utf8_lossy(&answer);
-    Ok(text
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok()))
 }
 
 /// Whether a server may be killed meanwhile.
