@@ -26,6 +26,9 @@ const READERS: usize = 5;
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often it is looked until the connections of a burst are closed: half a minute.
+const CLOSING_LOOKS: usize = 600;
+
 /// What callers saw.
 #[derive(Default)]
 struct Seen {
@@ -139,6 +142,19 @@ async fn burst(subject: &Subject, ids: &[String], seconds: u64) -> Result<(Seen,
     Ok((seen, most_kib))
 }
 
+/// Waits until the server has closed its side of all connections but so many: what they took is given back, and
+/// the next burst does not have to wait for room.
+async fn all_closed(subject: &Subject, but: usize) -> Result<()> {
+    for _ in 0..CLOSING_LOOKS {
+        // What it has open to its provider, and to look after itself, is far less than a burst.
+        if subject.process.open_files()? < but + PLACES {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    bail!("the server does not close the connections of the last burst")
+}
+
 fn open_files_max() -> Result<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
     let line = limits
@@ -186,6 +202,7 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     memory.push((format!("{IDLE} idle connections"), resident()?));
     for number in 1..=plan.rounds {
+        all_closed(&subject, IDLE).await?;
         let began = Instant::now();
         let (seen, most_kib) = burst(&subject, &ids, plan.seconds).await?;
         println!(
@@ -194,9 +211,11 @@ pub(crate) async fn run(plan: &Options) -> Result<()> {
         );
         seen.print(began.elapsed());
         memory.push((format!("burst {number}, the most"), most_kib));
+        all_closed(&subject, IDLE).await?;
+        memory.push((format!("burst {number}, over"), resident()?));
     }
     drop(idle);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    all_closed(&subject, 0).await?;
     memory.push(("all have gone".to_owned(), resident()?));
     println!("\nresident memory of the server");
     for (when, kib) in memory {

@@ -71,6 +71,13 @@ impl Process {
         ))
     }
 
+    /// How many files it has open, connections among them.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.child.id());
+        let files = std::fs::read_dir(&path).with_context(|| format!("{path} cannot be read"))?;
+        Ok(files.count())
+    }
+
     /// Resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         let status = self.proc_file("status")?;

@@ -50,5 +50,5 @@ pub use caller::{Bearer, Caller, Principal};
 pub use engine::{AllowedApplications, Engine, Parts, Settings, SharedApp};
 pub use error::{Error, ErrorKind, OAuthError};
 pub use keyway_store::GrantFilter;
-pub use proxy::ProxyCall;
+pub use proxy::{CallTarget, ProxyCall};
 pub use service_accounts::ServiceCaller;

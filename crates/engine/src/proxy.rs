@@ -84,6 +84,15 @@ impl Default for Refusals {
     }
 }
 
+/// Where a call goes, while its token is yet to be had.
+#[derive(Clone, Debug)]
+pub struct CallTarget {
+    /// The grant it is made for.
+    pub grant: Arc<KnownGrant>,
+    /// The host it goes to.
+    pub host: Arc<ApiHost>,
+}
+
 /// What a call takes: the grant, its token, and the host.
 #[derive(Clone, Debug)]
 pub struct ProxyCall {
@@ -119,25 +128,32 @@ impl Engine {
         })
     }
 
-    /// What a call for a grant takes, refreshing its token if it must be.
+    /// Where a call for a grant goes. No provider is asked for anything yet.
     ///
     /// # Errors
-    /// If there is no such grant, it cannot be used, the host is not the provider's, or no token can be
-    /// had; whose fault that is decides the kind.
-    pub async fn call_for(
+    /// If there is no such grant, or the host is not the provider's.
+    pub async fn call_target(
         &self,
         principal: &Principal,
         locator: GrantLocator,
         host: Option<&str>,
-    ) -> Result<ProxyCall, Error> {
+    ) -> Result<CallTarget, Error> {
         let grant = self.shared_grant(principal, locator).await?;
         let host = self.inner.api_hosts.choose(grant.grant.provider, host)?;
-        let token = self.fresh_token(&grant.grant).await?;
-        Ok(ProxyCall {
+        Ok(CallTarget {
             host: Arc::clone(host),
             grant,
-            token,
         })
+    }
+
+    /// What a call takes, refreshing its grant's token if it must be.
+    ///
+    /// # Errors
+    /// If the grant cannot be used, or no token can be had; whose fault that is decides the kind.
+    pub async fn call_to(&self, target: CallTarget) -> Result<ProxyCall, Error> {
+        let CallTarget { grant, host } = target;
+        let token = self.fresh_token(&grant.grant).await?;
+        Ok(ProxyCall { grant, token, host })
     }
 
     /// The same call with another token, the provider's API having refused the first. `None` where the

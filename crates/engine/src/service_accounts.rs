@@ -85,6 +85,10 @@ fn refused() -> Error {
     unauthorized("Service account signature invalid")
 }
 
+fn used_before() -> Error {
+    unauthorized("X-Nylas-Nonce was used before: make a new one for every request.")
+}
+
 fn check_new(new: &NewServiceAccount) -> Result<(), Error> {
     check_name(&new.name)?;
     if new.applications.is_empty() {
@@ -247,6 +251,8 @@ impl Engine {
         if !is_signed_by(&account.public_key, &text, &proof.signature) {
             return Err(refused());
         }
+        // Before it is counted: whoever sends a request again that was overheard takes nothing from its account.
+        self.refuse_used(account.id, proof.nonce.clone()).await?;
         self.inner.signed_requests.admit(account.id, self.now())?;
         self.use_nonce(account.id, proof.nonce).await?;
         Ok(ServiceCaller {
@@ -265,6 +271,16 @@ impl Engine {
         Ok(job.await?.filter(|account| account.revoked_at.is_none()))
     }
 
+    async fn refuse_used(&self, id: ServiceAccountId, nonce: String) -> Result<(), Error> {
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.is_nonce_used(id, &nonce).await }));
+        match job.await? {
+            true => Err(used_before()),
+            false => Ok(()),
+        }
+    }
+
     /// In a transaction of its own, before anything is done: whatever becomes of the request, it cannot be
     /// sent again.
     async fn use_nonce(&self, id: ServiceAccountId, nonce: String) -> Result<(), Error> {
@@ -272,12 +288,10 @@ impl Engine {
         let job = self
             .store()
             .write(move |s| Box::pin(async move { s.use_nonce(id, &nonce, until).await }));
-        if job.await? {
-            return Ok(());
+        match job.await? {
+            true => Ok(()),
+            false => Err(used_before()),
         }
-        Err(unauthorized(
-            "X-Nylas-Nonce was used before: make a new one for every request.",
-        ))
     }
 
     /// Lets `caller` do what takes `permission` to an application. One it may not act on is answered as

@@ -5,6 +5,7 @@
 
 use crate::config::setting::Origin;
 use crate::config::{Log, LogFormat};
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -65,19 +66,31 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// `text` with control characters, line breaks among them, as their escapes; all but colours, if it has any.
+/// `text` with control characters, line breaks among them, as the escapes that JSON has for them; all but
+/// colours, if it has any.
 fn one_line(text: &str, is_coloured: bool) -> String {
     let mut line = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
         let breaks = c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
         let colours = || is_coloured && text.get(at..).is_some_and(begins_with_colour);
         if breaks && !colours() {
-            line.extend(c.escape_default());
+            escape(c, &mut line);
         } else {
             line.push(c);
         }
     }
     line
+}
+
+/// JSON's escape for a character, and text's: whoever reads a log knows it.
+fn escape(c: char, line: &mut String) {
+    match c {
+        '\t' | '\r' | '\n' => line.extend(c.escape_default()),
+        // None of those that are escaped lies beyond the first 65,536.
+        _ => {
+            let _infallible = write!(line, "\\u{:04x}", u32::from(c));
+        }
+    }
 }
 
 /// Whether `text` begins with a sequence that changes how characters look and nothing else (ECMA-48, SGR).
@@ -108,18 +121,20 @@ mod tests {
     }
 
     const HOSTILE: &str =
-        "a\r\n2027-01-01T00:00:00Z ERROR keyway: made up\u{2028}b\u{1b}[2Jc\u{9b}1md\u{8}";
+        "a\r\n2027-01-01T00:00:00Z ERROR keyway: made up\u{2028}b\u{1b}[2Jc\u{9b}1md\u{8}\u{7f}";
 
     /// What is written of two events that hold hostile words in every kind of field.
-    fn logged(is_coloured: bool) -> String {
+    fn logged(format: LogFormat, is_coloured: bool) -> String {
         let written = Written::default();
         let to = written.clone();
-        let layer = fmt::layer()
-            .with_ansi(is_coloured)
-            .with_writer(move || OneLine {
-                to: to.clone(),
-                is_coloured,
-            });
+        let layer = fmt::layer().with_writer(move || OneLine {
+            to: to.clone(),
+            is_coloured,
+        });
+        let layer = match format {
+            LogFormat::Json => layer.json().boxed(),
+            LogFormat::Text => layer.with_ansi(is_coloured).boxed(),
+        };
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(shown = %HOSTILE, debugged = ?HOSTILE, plain = HOSTILE, "{HOSTILE}");
@@ -131,7 +146,7 @@ mod tests {
 
     #[test]
     fn log_injection_an_event_is_one_line_whatever_is_in_it() {
-        let text = logged(false);
+        let text = logged(LogFormat::Text, false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text:?}");
         assert!(lines[0].contains("made up") && lines[1].ends_with("the second"));
@@ -140,8 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn log_injection_json_stays_json_and_tells_the_words_as_they_were() {
+        let text = logged(LogFormat::Json, false);
+        assert_eq!(text.lines().count(), 2, "{text:?}");
+        let visible = |c: char| c == '\n' || (!c.is_control() && c != '\u{2028}');
+        assert!(text.chars().all(visible), "{text:?}");
+        let line = text.lines().next().unwrap();
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in ["shown", "plain", "message"] {
+            assert_eq!(event["fields"][field], HOSTILE, "{field}");
+        }
+    }
+
+    #[test]
     fn log_injection_a_coloured_log_takes_no_sequences_from_what_it_tells() {
-        let text = logged(true);
+        let text = logged(LogFormat::Text, true);
         assert_eq!(text.lines().count(), 2, "{text:?}");
         assert!(
             text.contains("\u{1b}[") && !text.contains("\u{1b}[2J"),

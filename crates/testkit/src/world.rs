@@ -6,6 +6,7 @@ use crate::master_keys::KeptMasterKeys;
 use crate::options::WorldOptions;
 use crate::recorder::Recorder;
 use keyway_core::catalogue::{Catalogue, EndpointOverrides};
+use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::entropy::Entropy;
 use keyway_core::grant::Grant;
 use keyway_core::provider::Provider;
@@ -19,7 +20,7 @@ use keyway_sandbox::{
     ClientConfig, Control, DEFAULT_TENANT_ID, Dialect, Sandbox, SandboxConfig, Signing,
 };
 use keyway_store::testing::Stage;
-use keyway_store::{Backend, Store};
+use keyway_store::{Backend, Store, StoreError};
 use keyway_vault::{MasterKey, SystemEntropy, Vault};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
@@ -191,20 +192,31 @@ impl World {
         &self.master_key
     }
 
-    /// Bars an application from the API, as an operator may.
+    /// Bars an application from the API or lets it in again, as an operator may in another process.
     ///
     /// # Panics
     /// If there is none such.
-    pub async fn block(&self, app: &TestApplication) {
-        let id = app.id;
+    pub async fn set_blocked(&self, app: &TestApplication, blocked: bool) {
+        let (id, at) = (app.id, self.engine.now());
         let job = self.store.write(move |s| {
             Box::pin(async move {
                 let mut row = s.application(id).await?.unwrap();
-                row.blocked = true;
-                s.update_application(&row, row.version).await
+                row.blocked = blocked;
+                s.update_application(&row, row.version).await?;
+                let change = NewChange {
+                    at,
+                    application_id: id,
+                    entity: Entity::Application,
+                    entity_id: id.to_string(),
+                    action: Action::Updated,
+                    actor: "operator".into(),
+                    detail: serde_json::Map::new(),
+                };
+                s.append_change(&change).await?;
+                Ok::<_, StoreError>(())
             })
         });
-        assert!(job.await.unwrap());
+        job.await.unwrap();
     }
 
     /// Lets `secs` seconds pass, for engine and provider.

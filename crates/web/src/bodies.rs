@@ -51,7 +51,7 @@ impl Room {
             .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes));
         taken.map(|_| ()).map_err(|_| {
             let message = "The server reads as many bodies as it has room for. Nothing was done; try again shortly.";
-            Failure::new(ErrorKind::Unavailable, message)
+            Failure::no_room(message)
         })
     }
 }
@@ -213,6 +213,7 @@ mod tests {
         assert!(context.has_read_the_body());
         let refused = reading.whole(long(), None).await.unwrap_err();
         assert_eq!(refused.status(), 503);
+        assert!(refused.is_shed() && !refused.is_alarming());
         drop(context);
         assert!(reading.whole(long(), None).await.is_ok());
     }

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::context::Context;
 use crate::envelope::JSON;
 use crate::errors::{Failure, Shape};
+use crate::shed::NoRoom;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -103,6 +104,9 @@ fn finished(mut response: Response, seen: &Seen, base_url: &str) -> Response {
     let request_id = seen.context.request_id;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         log(&failure, seen);
+        if failure.is_shed() {
+            response.extensions_mut().insert(NoRoom);
+        }
         *response.body_mut() = Body::from(failure.body(seen.shape, request_id, base_url));
         let json = HeaderValue::from_static(JSON);
         response.headers_mut().insert(CONTENT_TYPE, json);

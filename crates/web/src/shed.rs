@@ -13,6 +13,10 @@ use keyway_core::ids::RequestId;
 use keyway_engine::Error;
 use url::Url;
 
+/// Goes with an answer that says there was no room for the request's body: whoever serves it counts it.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRoom;
+
 /// The answer to a request under `path` that is refused with `error`, in the path's shape.
 #[must_use]
 pub fn refusal(

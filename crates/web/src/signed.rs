@@ -70,7 +70,7 @@ pub(crate) async fn require_signature(
 ) -> Response {
     match authenticate(&app, request).await {
         Ok(request) => next.run(request).await,
-        Err(failure) => failure.into_response(),
+        Err(failure) => failure.for_signed().into_response(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What somebody tries who has a code, a state, a cookie or a token that is not theirs, and what comes of it.
 
 use keyway_core::application::AdditionalSettings;
-use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::grant::GrantLocator;
 use keyway_core::ids::CredentialId;
 use keyway_core::provider::Provider::{Google, Zoom};
@@ -10,7 +9,6 @@ use keyway_engine::applications::ApplicationPatch;
 use keyway_engine::connectors::NewConnector;
 use keyway_engine::sign_in::{CallbackParams, Finish};
 use keyway_engine::{AllowedApplications, Engine, ErrorKind, SharedApp};
-use keyway_store::StoreError;
 use keyway_testkit::{
     ALICE, AtProvider, BOB, DEV, Ended, PROD, STAGING, SignIn, TestApplication, World,
     WorldOptions, object, on_both_databases, returned,
@@ -329,26 +327,7 @@ async fn a_redirect_uri_withdrawn_while_the_user_was_away_gets_no_code(world: &W
 async fn an_application_blocked_while_the_user_was_away_gets_no_code(world: &World) {
     world.app.connector(Google, DEV).await;
     let (at, params) = away(&world.app, &SignIn::of(ALICE)).await;
-    let (id, at_ms) = (world.app.id, world.engine.now());
-    let job = world.store.write(move |s| {
-        Box::pin(async move {
-            let mut row = s.application(id).await?.unwrap();
-            row.blocked = true;
-            s.update_application(&row, row.version).await?;
-            let change = NewChange {
-                at: at_ms,
-                application_id: id,
-                entity: Entity::Application,
-                entity_id: id.to_string(),
-                action: Action::Updated,
-                actor: "operator".into(),
-                detail: serde_json::Map::new(),
-            };
-            s.append_change(&change).await?;
-            Ok::<_, StoreError>(())
-        })
-    });
-    job.await.unwrap();
+    world.set_blocked(&world.app, true).await;
     let elsewhere = world.second_engine().await;
     nowhere_to_go(&elsewhere, &at, params).await;
     elsewhere.shutdown().await;

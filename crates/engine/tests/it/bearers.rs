@@ -1,12 +1,10 @@
 //! What an access token of Keyway's own opens: its grant, and nothing else.
 
-use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::grant::GrantLocator;
 use keyway_core::ids::GrantId;
 use keyway_core::provider::Provider::{Google, Yahoo};
 use keyway_engine::tokens::TokenAnswer;
 use keyway_engine::{Error, ErrorKind, Principal};
-use keyway_store::StoreError;
 use keyway_testkit::{ALICE, BOB, DEV, SignIn, World, eventually, on_both_databases};
 use secrecy::ExposeSecret as _;
 
@@ -57,30 +55,6 @@ async fn rule_08_an_access_token_learns_of_no_grant_but_its_own(world: &World) {
     }
 }
 
-/// What an operator does to an application, in another process.
-async fn set_blocked(world: &World, blocked: bool) {
-    let (id, now) = (world.app.id, world.engine.now());
-    let job = world.store.write(move |s| {
-        Box::pin(async move {
-            let mut row = s.application(id).await?.unwrap();
-            row.blocked = blocked;
-            s.update_application(&row, row.version).await?;
-            let change = NewChange {
-                at: now,
-                application_id: id,
-                entity: Entity::Application,
-                entity_id: id.to_string(),
-                action: Action::Updated,
-                actor: "operator".into(),
-                detail: serde_json::Map::new(),
-            };
-            s.append_change(&change).await?;
-            Ok::<_, StoreError>(())
-        })
-    });
-    job.await.unwrap();
-}
-
 async fn a_blocked_applications_access_tokens_open_nothing_until_it_is_unblocked(world: &World) {
     world.engine.run_background();
     let app = &world.app;
@@ -92,14 +66,14 @@ async fn a_blocked_applications_access_tokens_open_nothing_until_it_is_unblocked
         world.engine.known_principal(text).is_some()
     })
     .await;
-    set_blocked(world, true).await;
+    world.set_blocked(app, true).await;
     eventually("the token is refused", async || {
         let refused = principal(world, &answer).await;
         refused.is_err_and(|error| error.kind() == ErrorKind::Blocked)
     })
     .await;
     assert!(world.engine.known_principal(text).is_none());
-    set_blocked(world, false).await;
+    world.set_blocked(app, false).await;
     principal(world, &answer).await.unwrap();
 }
 

@@ -45,6 +45,17 @@ async fn rule_09_a_nonce_works_once_over_replicas_and_restarts(world: &World) {
     assert!(send(replica.clone(), &account, "n").await.is_err());
 }
 
+async fn replay_what_was_overheard_takes_nothing_of_the_account_s_rate(world: &World) {
+    let account = account(world).await;
+    assert!(send(world.engine.clone(), &account, "n").await.is_ok());
+    // All within one second, of which an account has ten.
+    for _ in 0..20 {
+        let refused = send(world.engine.clone(), &account, "n").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unauthorized);
+    }
+    assert!(send(world.engine.clone(), &account, "m").await.is_ok());
+}
+
 async fn rule_09_of_two_requests_with_one_nonce_at_once_one_wins(world: &World) {
     let account = account(world).await;
     let replica = world.second_engine().await;
@@ -146,6 +157,7 @@ async fn an_account_names_applications_that_are_there_each_once(world: &World) {
 
 on_both_databases!(
     rule_09_a_nonce_works_once_over_replicas_and_restarts,
+    replay_what_was_overheard_takes_nothing_of_the_account_s_rate,
     rule_09_of_two_requests_with_one_nonce_at_once_one_wins,
     a_revoked_account_proves_nothing_from_that_moment_on_anywhere,
     what_is_issued_and_deleted_counts_in_another_process_within_a_tenth_of_a_second,

@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,7 +29,9 @@ const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;
 /// Requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 200;
+const STREAMS_MAX: u32 = 100;
+/// How long a connection that is sent away has to take the rest of its last answer.
+const PARTING: Duration = Duration::from_secs(5);
 /// How often an HTTP/2 peer is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long accepting rests when the system has no descriptors left.
@@ -129,19 +131,35 @@ impl Acceptor {
                     connection.await
                 }
                 () = peer.sent_away() => {
-                    // A request may have come just now; without one there is nothing to finish.
                     connection.as_mut().graceful_shutdown();
-                    match peer.is_idle() {
-                        true => Ok(()),
-                        false => connection.await,
-                    }
+                    parting(connection, &peer).await
                 }
+                // Silent from the start, or in the middle of its first head or of HTTP/2's preface.
+                () = peer.never_asks(HEAD_TIMEOUT) => Ok(()),
             };
             if let Err(error) = ended {
                 tracing::debug!(error, "a connection broke off");
             }
             drop(room);
         }
+    }
+}
+
+/// The end of a connection that was asked to leave.
+async fn parting<E>(
+    mut connection: Pin<&mut impl Future<Output = Result<(), E>>>,
+    peer: &Peer,
+) -> Result<(), E> {
+    // Nothing was ever asked: there is nothing to finish.
+    if !peer.has_asked() {
+        return Ok(());
+    }
+    // The last answer may not have been sent yet to its end, although its request is over.
+    match tokio::time::timeout(PARTING, connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) if peer.is_idle() => Ok(()),
+        // A request had come just then.
+        Err(_) => connection.await,
     }
 }
 

@@ -4,7 +4,8 @@
 //! way when somebody waits and there is no room: first those on which no request has ever come, then those on
 //! which none has come lately. A connection with a request under way stays.
 
-use super::metrics::{Metrics, Shed};
+use super::lane::Lane;
+use super::metrics::Shed;
 use super::peer::Peer;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -23,7 +24,6 @@ const SENT_AWAY_MAX: usize = 64;
 pub(super) struct Crowd {
     room: Arc<Semaphore>,
     peers: Mutex<Peers>,
-    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -42,11 +42,10 @@ pub(super) struct Room {
 
 impl Crowd {
     /// Room for `max` connections.
-    pub(super) fn new(max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
             peers: Mutex::default(),
-            metrics,
         })
     }
 
@@ -60,7 +59,7 @@ impl Crowd {
             if let Ok(permit) = self.room.clone().try_acquire_owned() {
                 break permit;
             }
-            self.send_some_away();
+            self.send_some_away(&peer.lane);
             let next = self.room.clone().acquire_owned();
             if let Ok(permit) = tokio::time::timeout(LOOK_AGAIN, next).await {
                 break permit.ok()?;
@@ -78,27 +77,31 @@ impl Crowd {
         })
     }
 
-    fn send_some_away(&self) {
-        let leaving = self.idle();
-        if leaving.is_empty() {
-            return;
-        }
-        self.metrics
-            .sheds
-            .note_many(Shed::Connection, leaving.len());
-        for peer in leaving {
+    fn send_some_away(&self, lane: &Lane) {
+        let peers = self.peers();
+        let leaving = peers.idle();
+        for peer in &leaving {
             peer.send_away();
         }
+        // Whoever waits on another thread chooses from the others.
+        drop(peers);
+        for _ in leaving {
+            lane.note(Shed::Connection);
+        }
     }
+}
 
+impl Peers {
     /// Those that have to go now.
     fn idle(&self) -> Vec<Arc<Peer>> {
         let now = Instant::now();
-        let peers = self.peers();
-        let most = (peers.all.len() / 8 + 1).min(SENT_AWAY_MAX);
+        let most = (self.all.len() / 8 + 1).min(SENT_AWAY_MAX);
         let idle = || {
-            let found = peers.all.values().filter_map(Weak::upgrade);
-            found.filter(|peer| now.duration_since(peer.since()) >= GRACE && peer.is_idle())
+            let found = self.all.values().filter_map(Weak::upgrade);
+            found.filter(|peer| {
+                let is_new = now.duration_since(peer.since()) < GRACE;
+                !is_new && peer.is_idle() && !peer.is_leaving()
+            })
         };
         let strangers: Vec<_> = idle().filter(|peer| !peer.has_asked()).take(most).collect();
         if !strangers.is_empty() {

@@ -25,6 +25,9 @@ const OVERLOADED: &str =
     "The server has as many requests under way as it allows. Nothing was done; try again shortly.";
 const BUSY_APPLICATION: &str = "This application has as many calls under way as the server's load allows it. The call was not made; try again shortly.";
 const BUSY_PROVIDER: &str = "Calls to this provider take as much of the server as its load allows them. The call was not made; try again shortly.";
+const TUNNELS: &str = "There are too many WebSockets open; try again shortly.";
+const TUNNELS_OF_APPLICATION: &str =
+    "This application has too many WebSockets open; try again shortly.";
 
 /// Tells the client that the connection ends: HTTP/1.1 has no other way past a body that nobody will read.
 /// (`keyway_web` says it of its own answers.)
@@ -96,11 +99,6 @@ impl Lane {
         self.limits.write_timeout
     }
 
-    /// What the server counts.
-    pub(super) fn metrics(&self) -> Arc<Metrics> {
-        self.metrics.clone()
-    }
-
     /// Counts what was shed, and tells the log now and then.
     pub(super) fn note(&self, shed: Shed) {
         self.metrics.sheds.note(shed);
@@ -117,11 +115,12 @@ impl Lane {
         mut place: Place,
         request: Request<Incoming>,
     ) -> Response<ServedBody> {
+        let version = request.version();
         let placed = place.placed();
         let lane = &placed.peer.lane;
         let answer = lane.answer(placed, request).await;
         lane.metrics.count(answer.status());
-        answer.map(|words| ServedBody::new(words, place))
+        answer.map(|words| ServedBody::new(words, place, version))
     }
 
     /// Paths that cannot afford the router are answered before it is asked.
@@ -166,14 +165,19 @@ impl Lane {
     }
 
     /// The answer to a call whose application, or provider, has too many others under way.
-    pub(super) fn crowded_out(&self, crowded: Crowded, path: &str) -> Response<Words> {
+    pub(super) fn crowded_out(&self, crowded: Crowded) -> Response<Words> {
         let (shed, kind, message) = match crowded {
             Crowded::Application => (Shed::Application, ErrorKind::RateLimited, BUSY_APPLICATION),
             Crowded::Host => (Shed::Provider, ErrorKind::Unavailable, BUSY_PROVIDER),
+            Crowded::Tunnels => (Shed::Tunnel, ErrorKind::Unavailable, TUNNELS),
+            Crowded::TunnelsOfApplication => {
+                (Shed::Tunnel, ErrorKind::RateLimited, TUNNELS_OF_APPLICATION)
+            }
         };
         self.note(shed);
         let error = Error::new(kind, message).retry_after(RETRY_AFTER_SECS);
-        refused(self.refusal(error, path), true, false)
+        // Errors of calls say nothing about their path.
+        refused(self.refusal(error, ""), true, false)
     }
 
     fn refusal(&self, error: Error, path: &str) -> Response<Body> {
@@ -183,7 +187,11 @@ impl Lane {
 
     async fn own(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
         request.extensions_mut().insert(PeerAddr(peer));
-        self.ordinary(request).await
+        let mut answer = self.ordinary(request).await;
+        if answer.extensions_mut().remove::<shed::NoRoom>().is_some() {
+            self.note(Shed::Body);
+        }
+        answer
     }
 
     fn remembered(&self, request: &Request<Incoming>) -> Option<Response<Body>> {

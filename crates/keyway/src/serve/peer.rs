@@ -2,9 +2,13 @@
 
 use super::lane::Lane;
 use super::places::Count;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +74,22 @@ impl Peer {
     /// Asks its connection to end.
     pub(super) fn send_away(&self) {
         self.leave.cancel();
+    }
+
+    /// Whether its connection was asked to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave.is_cancelled()
+    }
+
+    /// Ready after `limit`, unless a request has come by then.
+    pub(super) async fn never_asks(&self, limit: Duration) {
+        let mut over = pin!(tokio::time::sleep(limit));
+        poll_fn(|cx| match self.has_asked() {
+            // The timer costs nothing from then on.
+            true => Poll::Pending,
+            false => over.as_mut().poll(cx),
+        })
+        .await;
     }
 
     /// Ready once its connection is to end.

@@ -7,13 +7,15 @@ use super::peer::Peer;
 use keyway_core::ids::ApplicationId;
 use keyway_outbound::Origin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// How many times what is free somebody's calls may hold. Who is alone gets four fifths of all places; two who
 /// want all get four ninths each; and there is always room for whoever comes next.
 const TIMES_FREE: usize = 4;
-/// Counters by application and by host. Two that share one share its part.
-const COUNTERS: usize = 1024;
+/// Counters by application, and as many by host: more than a thread's calls are likely to belong to at a time.
+const COUNTERS: usize = 2048;
+/// Counters that may be any one's who is sent to the same row by its key.
+const ROW: usize = 8;
 
 /// A count that only one thread changes, so that plain loads and stores do. Others may read it.
 #[derive(Debug, Default)]
@@ -38,14 +40,27 @@ impl Count {
     }
 }
 
-/// Who holds how much of something.
+/// Somebody's counter, for as long as it is not zero.
+#[derive(Debug, Default)]
+struct Counter {
+    key: AtomicU64,
+    held: Count,
+}
+
+/// Who holds how much of something: a table in rows, of which a key may use one. Whoever holds something has a
+/// counter of its own there, unless as many others as a row has counters hold something at the same time and
+/// were sent to that row as well: then it shares the first one's.
 #[derive(Debug)]
-pub(super) struct Shares(Box<[Count]>);
+pub(super) struct Shares(Box<[Counter]>);
+
+/// Somebody's share: which counter has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share(usize);
 
 impl Default for Shares {
     fn default() -> Self {
         Self(
-            std::iter::repeat_with(Count::default)
+            std::iter::repeat_with(Counter::default)
                 .take(COUNTERS)
                 .collect(),
         )
@@ -53,29 +68,38 @@ impl Default for Shares {
 }
 
 impl Shares {
-    fn counter(&self, key: u64) -> Option<&Count> {
+    /// The counter that is, or may become, the one of `key`.
+    fn counter(&self, key: u64) -> Option<(Share, &Counter)> {
         // Fibonacci hashing: the upper bits depend on all of the key's.
         let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let at = usize::try_from(spread).unwrap_or(0) % COUNTERS;
-        self.0.get(at)
+        let start = usize::try_from(spread).unwrap_or(0) % (COUNTERS / ROW) * ROW;
+        let row = self.0.get(start..start + ROW)?;
+        let is_held = |counter: &Counter| counter.held.get() > 0;
+        let own = |counter: &Counter| is_held(counter) && counter.key.load(Relaxed) == key;
+        let found = row.iter().position(own);
+        let found = found.or_else(|| row.iter().position(|counter| !is_held(counter)));
+        let at = found.unwrap_or(0);
+        Some((Share(start + at), row.get(at)?))
     }
 
     /// One more for `key`, if it does not hold too many times what is `free`.
-    pub(super) fn take(&self, key: u64, free: usize) -> bool {
-        let Some(counter) = self.counter(key) else {
-            return false;
-        };
-        let has_room = counter.get() < free.saturating_mul(TIMES_FREE);
-        if has_room {
-            counter.up();
+    pub(super) fn take(&self, key: u64, free: usize) -> Option<Share> {
+        let (share, counter) = self.counter(key)?;
+        let held = counter.held.get();
+        if held >= free.saturating_mul(TIMES_FREE) {
+            return None;
         }
-        has_room
+        if held == 0 {
+            counter.key.store(key, Relaxed);
+        }
+        counter.held.up();
+        Some(share)
     }
 
-    /// One less for `key`.
-    pub(super) fn give_back(&self, key: u64) {
-        if let Some(counter) = self.counter(key) {
-            counter.down();
+    /// One less for whoever took it.
+    pub(super) fn give_back(&self, share: Share) {
+        if let Some(counter) = self.0.get(share.0) {
+            counter.held.down();
         }
     }
 }
@@ -100,13 +124,17 @@ pub(super) struct Places {
     hosts: Shares,
 }
 
-/// Why a call does not get a share of the places.
+/// Why a call does not get the room it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Crowded {
     /// Its application has too many calls under way.
     Application,
     /// Its provider has.
     Host,
+    /// Too many WebSockets are open.
+    Tunnels,
+    /// Its application has too many of them.
+    TunnelsOfApplication,
 }
 
 impl Places {
@@ -121,12 +149,14 @@ impl Places {
     }
 }
 
-/// A request's place; given back when dropped.
+/// A request's place; given back when dropped, at the latest.
 pub(super) struct Place {
     peer: Arc<Peer>,
+    /// Whether it counts: there was room, and it has not been given back.
+    is_held: bool,
     is_over: bool,
-    /// Counted for these besides: a call's application and host.
-    call: Option<(u64, u64)>,
+    /// A call's shares: its application's and its host's.
+    call: Option<(Share, Share)>,
 }
 
 /// A place while its request is being answered.
@@ -135,7 +165,7 @@ pub(super) struct Placed<'a> {
     pub(super) peer: &'a Peer,
     /// Whether there was no room for it.
     pub(super) is_over: bool,
-    call: &'a mut Option<(u64, u64)>,
+    call: &'a mut Option<(Share, Share)>,
 }
 
 impl Place {
@@ -143,9 +173,13 @@ impl Place {
     pub(super) fn take(peer: Arc<Peer>) -> Self {
         peer.request_came();
         let places = peer.lane.places();
-        let is_over = places.taken.up() > places.max;
+        let is_over = places.taken.get() >= places.max;
+        if !is_over {
+            places.taken.up();
+        }
         Self {
             peer,
+            is_held: !is_over,
             is_over,
             call: None,
         }
@@ -157,6 +191,23 @@ impl Place {
             peer: &self.peer,
             is_over: self.is_over,
             call: &mut self.call,
+        }
+    }
+
+    /// Whether it counts still.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Lets somebody else have it, while the request stays one that its peer has under way.
+    pub(super) fn give_back(&mut self) {
+        let places = self.peer.lane.places();
+        if std::mem::take(&mut self.is_held) {
+            places.taken.down();
+        }
+        if let Some((application, host)) = self.call.take() {
+            places.applications.give_back(application);
+            places.hosts.give_back(host);
         }
     }
 }
@@ -174,14 +225,12 @@ impl Placed<'_> {
         let places = self.peer.lane.places();
         // Its own place is free to it.
         let free = (places.max + 1).saturating_sub(places.taken.get());
-        let (application, host) = (application_key(application), host_key(host));
-        if !places.applications.take(application, free) {
-            return Err(Crowded::Application);
-        }
-        if !places.hosts.take(host, free) {
+        let application = places.applications.take(application_key(application), free);
+        let application = application.ok_or(Crowded::Application)?;
+        let Some(host) = places.hosts.take(host_key(host), free) else {
             places.applications.give_back(application);
             return Err(Crowded::Host);
-        }
+        };
         *self.call = Some((application, host));
         Ok(())
     }
@@ -189,13 +238,8 @@ impl Placed<'_> {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let places = self.peer.lane.places();
-        places.taken.down();
+        self.give_back();
         self.peer.request_ended();
-        if let Some((application, host)) = self.call {
-            places.applications.give_back(application);
-            places.hosts.give_back(host);
-        }
     }
 }
 
@@ -211,7 +255,7 @@ mod tests {
             let mut moved = false;
             for (held_by, key) in keys.iter().enumerate() {
                 let free = max - held.iter().sum::<usize>();
-                if shares.take(*key, free) {
+                if shares.take(*key, free).is_some() {
                     held[held_by] += 1;
                     moved = true;
                 }
@@ -233,18 +277,55 @@ mod tests {
         // Fewer places than that cannot be shared by the fifth.
         for max in 5..50 {
             let shares = Shares::default();
-            let greedy = (0..max).filter(|taken| shares.take(1, max - taken)).count();
+            let greedy = (0..max)
+                .filter(|taken| shares.take(1, max - taken).is_some())
+                .count();
             assert!(greedy < max, "{greedy} of {max}");
-            assert!(shares.take(2, max - greedy), "none left of {max}");
+            assert!(shares.take(2, max - greedy).is_some(), "none left of {max}");
         }
     }
 
     #[test]
     fn what_is_given_back_can_be_taken_again() {
         let shares = Shares::default();
-        assert_eq!((0..10).filter(|_| shares.take(7, 1)).count(), TIMES_FREE);
-        shares.give_back(7);
-        assert!(shares.take(7, 1));
-        assert!(!shares.take(7, 1));
+        let taken: Vec<_> = (0..10).filter_map(|_| shares.take(7, 1)).collect();
+        assert_eq!(taken.len(), TIMES_FREE);
+        shares.give_back(taken[0]);
+        assert!(shares.take(7, 1).is_some());
+        assert_eq!(shares.take(7, 1), None);
+    }
+
+    #[test]
+    fn nobody_s_load_counts_for_somebody_else() {
+        let shares = Shares::default();
+        let keys = (0..100).map(|n| application_key(ApplicationId::from_u128(n * n + 1)));
+        for key in keys.clone() {
+            for _ in 0..TIMES_FREE {
+                assert!(shares.take(key, 1).is_some(), "{key} has nothing yet");
+            }
+        }
+        for key in keys {
+            assert_eq!(shares.take(key, 1), None);
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_full_is_shared_and_counters_go_to_others_once_they_are_zero() {
+        let shares = Shares::default();
+        let row = |key| shares.counter(key).unwrap().0.0 / ROW;
+        let same_row: Vec<u64> = (1..)
+            .filter(|key| row(*key) == row(1))
+            .take(ROW + 1)
+            .collect();
+        let taken: Vec<_> = same_row.iter().map(|key| shares.take(*key, 9)).collect();
+        assert_eq!(taken[ROW], taken[0]);
+        let kept: std::collections::BTreeSet<_> =
+            taken[..ROW].iter().map(|s| s.unwrap().0).collect();
+        assert_eq!(kept.len(), ROW);
+        for share in taken.into_iter().flatten() {
+            shares.give_back(share);
+        }
+        assert!(shares.0.iter().all(|counter| counter.held.get() == 0));
+        assert_eq!(filled(&same_row[ROW..], 5), [4]);
     }
 }

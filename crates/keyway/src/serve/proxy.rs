@@ -8,7 +8,7 @@ mod tunnel;
 
 use super::body::Words;
 use super::metrics::Metrics;
-use super::places::Placed;
+use super::places::{Crowded, Placed};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -56,6 +56,27 @@ impl Outgoing {
     }
 }
 
+/// Why a call is not made.
+#[derive(Debug)]
+enum Refused {
+    /// For want of room.
+    Crowded(Crowded),
+    /// For any other reason.
+    For(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::For(error)
+    }
+}
+
+impl From<Crowded> for Refused {
+    fn from(crowded: Crowded) -> Self {
+        Self::Crowded(crowded)
+    }
+}
+
 /// Whether a request is for a call.
 pub(super) fn is_call(uri: &Uri) -> bool {
     ProxyPath::read(uri.path()).is_some()
@@ -94,26 +115,25 @@ impl Proxy {
             let message = "TRACE is not passed on: it would show the provider's token.";
             return refusal_with_status(405, message, request_id).map(Words::from);
         }
-        let answer = self.pass(request, known, placed, request_id).await;
-        answer.unwrap_or_else(|error| {
-            self.metrics.proxy.refused();
-            refusal(error, request_id).map(Words::from)
-        })
+        let lane = &placed.peer.lane;
+        match self.pass(request, known, placed, request_id).await {
+            Ok(answer) => answer,
+            Err(Refused::Crowded(crowded)) => lane.crowded_out(crowded),
+            Err(Refused::For(error)) => {
+                self.metrics.proxy.refused();
+                refusal(error, request_id).map(Words::from)
+            }
+        }
     }
 
     async fn pass(
         &self,
         mut request: Request<Incoming>,
         known: Option<Principal>,
-        mut placed: Placed<'_>,
+        placed: Placed<'_>,
         request_id: RequestId,
-    ) -> Result<Response<Words>, Error> {
-        let call = self.prepare(&request, known).await?;
-        let application = call.grant.grant.application_id;
-        if let Err(crowded) = placed.share(application, &call.host.origin) {
-            let path = request.uri().path();
-            return Ok(placed.peer.lane.crowded_out(crowded, path));
-        }
+    ) -> Result<Response<Words>, Refused> {
+        let call = self.prepare(&request, known, placed).await?;
         let target = asked(&request)?.target(&call)?;
         let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target));
         let uri = Uri::from(target.map_err(Error::internal)?);
@@ -125,7 +145,7 @@ impl Proxy {
             let ours = Ours::new(turned, caller, &call);
             let outgoing = outgoing(head, uri, &call)?;
             let answer = Box::pin(self.tunnel(call, outgoing, ours)).await?;
-            return self.passed_on(answer, request_id, began);
+            return Ok(self.passed_on(answer, request_id, began)?);
         }
         let (head, body) = request.into_parts();
         let upload = (!body.is_end_stream()).then(|| Upload::new(body));
@@ -139,7 +159,7 @@ impl Proxy {
                 let message = "The request's body did not come to its end in time.";
                 return Ok(refusal_with_status(408, message, request_id).map(Words::from));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let answer = match answer.status() {
             StatusCode::UNAUTHORIZED => {
@@ -147,20 +167,29 @@ impl Proxy {
             }
             _ => answer,
         };
-        self.passed_on(answer, request_id, began)
+        Ok(self.passed_on(answer, request_id, began)?)
     }
 
+    /// What the call takes. It has its share of the places before a provider is asked for anything: a token
+    /// endpoint may hang as well as an API.
     async fn prepare(
         &self,
         request: &Request<Incoming>,
         known: Option<Principal>,
-    ) -> Result<ProxyCall, Error> {
+        mut placed: Placed<'_>,
+    ) -> Result<ProxyCall, Refused> {
         let asked = asked(request)?;
         let known = known.and_then(|principal| asked.known(&self.engine, &principal));
-        match known {
-            Some(call) => Ok(call),
-            None => Box::pin(asked.look_up(&self.engine)).await,
+        if let Some(call) = known {
+            placed.share(call.grant.grant.application_id, &call.host.origin)?;
+            return Ok(call);
         }
+        let looked_up = async {
+            let target = asked.look_up(&self.engine).await?;
+            placed.share(target.grant.grant.application_id, &target.host.origin)?;
+            Ok(self.engine.call_to(target).await?)
+        };
+        Box::pin(looked_up).await
     }
 
     /// Sends the call, with the caller's body if there is one.

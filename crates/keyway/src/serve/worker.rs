@@ -46,7 +46,7 @@ impl Workers {
         lane: &Lane,
         max_connections: usize,
     ) -> anyhow::Result<Self> {
-        let crowd = Crowd::new(max_connections, lane.metrics());
+        let crowd = Crowd::new(max_connections);
         let (stop, end, ended) =
             <(CancellationToken, CancellationToken, CancellationToken)>::default();
         let (busy, idle) = mpsc::channel(1);

@@ -24,6 +24,8 @@ mod serving;
 mod site;
 #[cfg(test)]
 mod transit;
+#[cfg(test)]
+mod wire;
 
 /// One test for each database.
 #[cfg(test)]

@@ -271,7 +271,7 @@ fn a_grant_that_cannot_be_used_is_refused_in_keyway_s_words() {
     let world = World::new();
     let id = world.grant("ann@example.com", CLIENT, None);
     let path = format!("/v3/grants/{id}/proxy/echo");
-    let refused = |answer: &world::Answer| (answer.status, answer.error_type());
+    let refused = |answer: &crate::wire::Answer| (answer.status, answer.error_type());
     let nobody = world.call(
         "GET",
         "/v3/grants/00000000-0000-0000-0000-000000000001/proxy/echo",

@@ -4,12 +4,11 @@ mod caches;
 mod postgres;
 mod refreshes;
 
-use crate::proxy::world::{Answer, CLIENT, World, read_answer};
+use crate::proxy::world::{CLIENT, World};
 use crate::site::{Server, text};
+use crate::wire::{Answer, Ask};
 use postgres::Postgres;
 use serde_json::json;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,15 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request to one of the servers.
 fn ask(server: &Server, key: &str, method: &str, path: &str, body: &str) -> Answer {
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    read_answer(&mut stream)
+    let ask = Ask {
+        patience: PATIENCE,
+        ..Ask::new(&server.address, key)
+    };
+    let headers = "Content-Type: application/json\r\n";
+    ask.call(method, path, headers, body.as_bytes()).unwrap()
 }
 
 /// What clients saw while something happened to the database.
@@ -160,11 +156,13 @@ fn a_postgresql_that_hangs_for_a_while_is_waited_for() {
     let Some(postgres) = Postgres::start("") else {
         return;
     };
-    survives(&postgres.url(), || {
+    let seen = survives(&postgres.url(), || {
         postgres.signal("STOP");
+        // Less than the ten seconds for which requests wait.
         std::thread::sleep(Duration::from_secs(3));
         postgres.signal("CONT");
     });
+    assert_eq!(seen.refused.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -174,7 +172,9 @@ fn too_few_connections_make_requests_wait_or_try_again() {
         return;
     };
     survives(&postgres.url(), || {
-        std::thread::sleep(Duration::from_secs(2));
+        until("a connection too many", || {
+            postgres.log().contains("too many clients already")
+        });
     });
 }
 

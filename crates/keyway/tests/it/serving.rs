@@ -2,6 +2,7 @@
 
 use crate::on_both;
 use crate::site::{Site, get, get_as, program, stderr, text};
+use crate::wire::free_address;
 use keyway_store::Backend;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -95,11 +96,6 @@ fn metrics_are_on_the_operator_s_listener_and_not_on_the_public_one() {
         "{body}"
     );
     assert_eq!(get(&admin, "/readyz", None).0, 200);
-}
-
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }
 
 #[test]

@@ -29,6 +29,8 @@ statements! { "service_accounts";
         WHERE application_id = $1 AND service_account_id = $2";
     USE_NONCE = "INSERT INTO service_account_nonces (service_account_id, nonce, expires_at)
         VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    NONCE_USED = "SELECT count(*) FROM service_account_nonces
+        WHERE service_account_id = $1 AND nonce = $2";
 }
 
 fn service_account(row: &mut Row) -> Result<ServiceAccount, StoreError> {
@@ -138,5 +140,17 @@ impl Session<'_> {
         expires_at: UnixMillis,
     ) -> Result<bool, StoreError> {
         self.wrote(&USE_NONCE, args![id, nonce, expires_at]).await
+    }
+
+    /// Whether a nonce has been used and is still known. Only `use_nonce` tells who was first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn is_nonce_used(
+        &mut self,
+        id: ServiceAccountId,
+        nonce: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(self.number(&NONCE_USED, args![id, nonce]).await? > 0)
     }
 }

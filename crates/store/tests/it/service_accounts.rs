@@ -56,7 +56,10 @@ async fn rule_08_a_service_account_may_act_on_the_applications_it_names_alone(db
 }
 
 async fn rule_09_a_nonce_works_once_for_each_account(db: &Db) {
+    assert!(!get!(db, |s| s.is_nonce_used(id(1), "n")));
     assert!(put!(db, |s| s.use_nonce(id(1), "n", at(50))));
+    assert!(get!(db, |s| s.is_nonce_used(id(1), "n")));
+    assert!(!get!(db, |s| s.is_nonce_used(id(2), "n")));
     assert!(!put!(db, |s| s.use_nonce(id(1), "n", at(99))));
     assert!(put!(db, |s| s.use_nonce(id(1), "N", at(50))));
     assert!(put!(db, |s| s.use_nonce(id(2), "n", at(50))));

@@ -36,6 +36,7 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "applications.ANY",
         "api_keys.BY_DIGEST",
         "application_origins.BY_ORIGIN",
+        "service_accounts.NONCE_USED",
         "token_sets.LIVE_CONSENTS",
         "token_sets.REVOKING",
         "refresh_states.DUE",

@@ -13,6 +13,9 @@ use std::fmt::Write as _;
 
 /// Seconds told in `Retry-After` when nobody knows better.
 const RETRY_AFTER_SECS: u32 = 1;
+/// The challenge of paths that want a service account's signature. The scheme has no registered name; clients
+/// must not take it for one that sends a token.
+const SIGNED: &str = "Nylas-Signature";
 
 /// Which of the two shapes of error a path answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ struct Details {
     retry_after_secs: Option<u32>,
     oauth: Option<(&'static str, i64)>,
     cause: Option<String>,
+    is_shed: bool,
+    challenge: &'static str,
 }
 
 #[derive(Serialize)]
@@ -79,7 +84,7 @@ impl Failure {
         Self::with_status(status, kind, message)
     }
 
-    /// A failure of `kind` under a status the transport calls for (405, 413, 415).
+    /// A failure of `kind` under a status the transport calls for (405, 408, 413, 415).
     pub(crate) fn with_status(status: u16, kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -89,7 +94,23 @@ impl Failure {
             retry_after_secs: (status == 503).then_some(RETRY_AFTER_SECS),
             oauth: None,
             cause: None,
+            is_shed: false,
+            challenge: "Bearer",
         }))
+    }
+
+    /// 503: there is no room for the request. Whoever sends many would otherwise fill the log.
+    pub(crate) fn no_room(message: impl Into<String>) -> Self {
+        let mut failure = Self::new(ErrorKind::Unavailable, message);
+        failure.0.is_shed = true;
+        failure
+    }
+
+    /// The same, and if it is 401 the proof that is missing is a service account's.
+    #[must_use]
+    pub(crate) fn for_signed(mut self) -> Self {
+        self.0.challenge = SIGNED;
+        self
     }
 
     /// 400: the member `name` of the body is wrong.
@@ -170,8 +191,13 @@ impl Failure {
     /// Whether an operator should hear of it: a fault of this server or its database, and not of a provider or
     /// a credential.
     pub(crate) fn is_alarming(&self) -> bool {
-        matches!(self.0.status.as_u16(), 500 | 503)
-            || self.0.oauth.is_some_and(|(_, code)| code == 500)
+        let is_fault = matches!(self.0.status.as_u16(), 500 | 503) && !self.0.is_shed;
+        is_fault || self.0.oauth.is_some_and(|(_, code)| code == 500)
+    }
+
+    /// Whether the request was refused for want of room.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.0.is_shed
     }
 
     /// The word this failure goes by in `shape`.
@@ -288,7 +314,7 @@ impl IntoResponse for Failure {
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             // RFC 9110, 15.5.2: never without a challenge.
-            let challenge = HeaderValue::from_static("Bearer");
+            let challenge = HeaderValue::from_static(self.0.challenge);
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
@@ -341,6 +367,8 @@ mod tests {
     fn a_401_says_how_to_prove_oneself_and_nothing_else_does() {
         let refused = Failure::unauthorized().into_response();
         assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer");
+        let unsigned = Failure::unauthorized().for_signed().into_response();
+        assert_eq!(unsigned.headers()[WWW_AUTHENTICATE], SIGNED);
         let missing = Failure::no_grant().into_response();
         assert!(!missing.headers().contains_key(WWW_AUTHENTICATE));
     }

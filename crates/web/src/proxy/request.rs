@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, Uri, Version};
 use keyway_core::grant::GrantLocator;
 use keyway_core::ids::GrantId;
 use keyway_core::proxy::{CallRefused, ProxyPath, path_of_user};
-use keyway_engine::{Engine, Error, ErrorKind, Principal, ProxyCall};
+use keyway_engine::{CallTarget, Engine, Error, ErrorKind, Principal, ProxyCall};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
@@ -44,11 +44,11 @@ impl<'a> CallRequest<'a> {
         engine.known_call(principal, id, self.host().ok()?)
     }
 
-    /// What the call takes, from the database and the provider if it must be.
+    /// Where the call goes, from the database if it must be.
     ///
     /// # Errors
-    /// If the caller is nobody, the grant cannot be used, or no token can be had.
-    pub async fn look_up(&self, engine: &Engine) -> Result<ProxyCall, Error> {
+    /// If the caller is nobody, or there is no such grant or host.
+    pub async fn look_up(&self, engine: &Engine) -> Result<CallTarget, Error> {
         let refused = || Error::new(ErrorKind::Unauthorized, "Bearer token invalid");
         let principal = engine
             .principal(bearer(self.headers).ok_or_else(refused)?)
@@ -58,7 +58,7 @@ impl<'a> CallRequest<'a> {
             .decode_utf8()
             .map_err(|_| missing())?;
         let locator = GrantLocator::parse(&named).ok_or_else(missing)?;
-        engine.call_for(&principal, locator, self.host()?).await
+        engine.call_target(&principal, locator, self.host()?).await
     }
 
     fn host(&self) -> Result<Option<&'a str>, Error> {

@@ -360,7 +360,7 @@ async fn an_account_does_what_it_is_permitted_and_no_more(world: &World) {
 
 async fn a_blocked_application_is_said_to_be(world: &World) {
     let account = account(world).await;
-    world.block(&world.app).await;
+    world.set_blocked(&world.app, true).await;
     let answer = signed(world, &account, get(keys(world))).await;
     assert_refused(&answer, 423, "blocked");
 }

@@ -20,34 +20,35 @@ pub(in super::super) enum Shed {
     Connection,
     /// A caller that did not read its answer.
     Reader,
+    /// A request, because there is no memory for its body.
+    Body,
+    /// A WebSocket, because too many are open.
+    Tunnel,
 }
 
-const KINDS: [(Shed, &str); 5] = [
-    (Shed::Request, "requests"),
-    (Shed::Application, "application"),
-    (Shed::Provider, "provider"),
-    (Shed::Connection, "connections"),
-    (Shed::Reader, "reader"),
+/// What each is called, in the order in which they stand above.
+const NAMES: [&str; 7] = [
+    "requests",
+    "application",
+    "provider",
+    "connections",
+    "reader",
+    "bodies",
+    "tunnels",
 ];
 
 /// Counters of what was shed.
 #[derive(Debug, Default)]
 pub(in super::super) struct Sheds {
-    counts: [AtomicU64; KINDS.len()],
+    counts: [AtomicU64; NAMES.len()],
     told_at_ms: AtomicI64,
 }
 
 impl Sheds {
     /// Counts one.
     pub(in super::super) fn note(&self, shed: Shed) {
-        self.note_many(shed, 1);
-    }
-
-    /// Counts `number` of them.
-    pub(in super::super) fn note_many(&self, shed: Shed, number: usize) {
-        let at = KINDS.iter().position(|(kind, _)| *kind == shed);
-        if let Some(counter) = at.and_then(|at| self.counts.get(at)) {
-            counter.fetch_add(u64::try_from(number).unwrap_or(u64::MAX), Relaxed);
+        if let Some(counter) = self.counts.get(shed as usize) {
+            counter.fetch_add(1, Relaxed);
         }
     }
 
@@ -64,8 +65,8 @@ impl Sheds {
     }
 
     fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = KINDS.iter().zip(&self.counts);
-        counts.map(|((_, name), count)| (*name, count.load(Relaxed)))
+        let counts = NAMES.iter().zip(&self.counts);
+        counts.map(|(name, count)| (*name, count.load(Relaxed)))
     }
 
     /// All of it, in Prometheus' text format.
@@ -88,7 +89,10 @@ mod tests {
     fn each_kind_is_counted_by_itself_and_told_now_and_then() {
         let sheds = Sheds::default();
         sheds.note(Shed::Request);
-        sheds.note_many(Shed::Connection, 3);
+        for _ in 0..3 {
+            sheds.note(Shed::Connection);
+        }
+        sheds.note(Shed::Tunnel);
         let mut text = String::new();
         sheds.render(&mut text);
         assert!(
@@ -99,6 +103,7 @@ mod tests {
             text.contains("keyway_shed_total{what=\"connections\"} 3\n"),
             "{text}"
         );
+        assert!(text.ends_with("what=\"tunnels\"} 1\n"), "{text}");
         assert!(sheds.to_tell(UnixMillis(20_000)).is_some());
         assert_eq!(sheds.to_tell(UnixMillis(29_999)), None);
         assert!(sheds.to_tell(UnixMillis(30_000)).is_some());

@@ -1,7 +1,7 @@
 //! Connections that become WebSockets (RFC 6455; RFC 9110, 7.8).
 
-use super::super::places::{Shares, application_key};
-use super::{Outgoing, Proxy, fault};
+use super::super::places::{Crowded, Share, Shares, application_key};
+use super::{Outgoing, Proxy, Refused, fault};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -49,33 +49,26 @@ impl Default for Tunnels {
 struct Room {
     _permit: OwnedSemaphorePermit,
     applications: Arc<Shares>,
-    application: u64,
+    share: Share,
 }
 
 impl Tunnels {
-    fn take(&self, application: ApplicationId) -> Result<Room, Error> {
-        let full = || {
-            let message = "There are too many tunnels open; try again shortly.";
-            Error::new(ErrorKind::Unavailable, message).retry_after(1)
-        };
+    fn take(&self, application: ApplicationId) -> Result<Room, Crowded> {
         let free = self.room.available_permits();
-        let permit = self.room.clone().try_acquire_owned().map_err(|_| full())?;
-        let application = application_key(application);
-        if !self.applications.take(application, free) {
-            let message = "This application has too many tunnels open; try again shortly.";
-            return Err(Error::new(ErrorKind::RateLimited, message).retry_after(1));
-        }
+        let permit = self.room.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Crowded::Tunnels)?;
+        let share = self.applications.take(application_key(application), free);
         Ok(Room {
             _permit: permit,
             applications: Arc::clone(&self.applications),
-            application,
+            share: share.ok_or(Crowded::TunnelsOfApplication)?,
         })
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.applications.give_back(self.application);
+        self.applications.give_back(self.share);
     }
 }
 
@@ -125,7 +118,7 @@ impl Proxy {
         call: ProxyCall,
         mut outgoing: Outgoing,
         ours: Ours,
-    ) -> Result<Response<AnswerBody>, Error> {
+    ) -> Result<Response<AnswerBody>, Refused> {
         let room = self.tunnels.take(call.grant.grant.application_id)?;
         let (mut answer, mut theirs) = self.ask(&call, &mut outgoing).await?;
         if answer.status() == StatusCode::UNAUTHORIZED

@@ -1,8 +1,9 @@
 //! A client that makes credentials, makes them the default, and deletes them.
 
-use super::line::{Line, Told};
+use super::line::Line;
 use crate::proxy::world::World;
 use crate::site::text;
+use crate::wire::Answer;
 use serde_json::{Value, json};
 
 /// What it asks for.
@@ -63,7 +64,7 @@ impl Admin {
         }
     }
 
-    fn request(line: &Line, act: &Act) -> Option<Told> {
+    fn request(line: &Line, act: &Act) -> Option<Answer> {
         match act {
             Act::Make(name) => {
                 let data = json!({"client_id": name, "client_secret": "secret"});

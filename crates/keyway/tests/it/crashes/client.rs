@@ -1,8 +1,9 @@
 //! One client with one user: what it has been told, and what it may not have been told.
 
-use super::line::{Line, Returning, Told};
+use super::line::{Line, Returning};
 use crate::proxy::world::{CLIENT, OTHER_CLIENT, World};
 use crate::site::text;
+use crate::wire::Answer;
 use serde_json::{Value, json};
 
 /// A grant, as far as it is known.
@@ -126,7 +127,7 @@ impl Client {
         }
     }
 
-    fn request(&self, line: &Line, ask: &Ask) -> Option<Told> {
+    fn request(&self, line: &Line, ask: &Ask) -> Option<Answer> {
         let id = self.known.as_ref().and_then(|known| known.id.as_deref());
         let path = format!("/v3/grants/{}", id.unwrap_or(&self.email));
         match ask {
@@ -294,7 +295,7 @@ impl Client {
     }
 
     /// A sign-in whose credential is not remembered has ended well: what is stored is what is known.
-    fn relearn(&mut self, told: &Told) {
+    fn relearn(&mut self, told: &Answer) {
         let told = told.json();
         self.refresh_token = Some(text(&told, "refresh_token"));
         let id = text(&told, "grant_id");
@@ -312,7 +313,7 @@ impl Client {
             return;
         };
         let path = format!("/v3/grants/{}/proxy/echo", known.id.as_ref().unwrap());
-        let told = line.call("GET", &path, "", "").unwrap();
+        let told = line.call("GET", &path, "").unwrap();
         assert_eq!(told.status, 200, "{known:?}");
         if self.refresh_token.is_some() {
             self.refresh(line).unwrap();

@@ -2,8 +2,9 @@
 //! what is stored is served, nothing is broken, and the server goes on by itself once there is room.
 
 use super::line::{Line, Returning};
-use crate::proxy::world::{Answer, CLIENT, World};
+use crate::proxy::world::{CLIENT, World};
 use crate::site::{Site, get, stderr, text};
+use crate::wire::Answer;
 use keyway_store::Backend;
 use serde_json::{Value, json};
 use std::fs::File;

@@ -1,5 +1,6 @@
 //! HTTP/2 on both sides, and TLS towards the provider.
 
+use super::overload::{UNDER_WAY, metric, until};
 use super::world::{CLIENT, World};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -25,10 +26,12 @@ const AUTHORITY: &str = concat!(
 );
 const CERTIFICATE: &[u8] = include_bytes!("../../../../outbound/tests/it/fixtures/localhost.pem");
 const KEY: &[u8] = include_bytes!("../../../../outbound/tests/it/fixtures/localhost.key");
+const GIVEN_UP: &str = "keyway_shed_total{what=\"reader\"} ";
 /// More than a stream's window, less than a connection's.
 const LARGE_BYTES: usize = 8 * 1024 * 1024;
 
 type Body = BoxBody<Bytes, Infallible>;
+type Sender = hyper::client::conn::http2::SendRequest<Body>;
 
 /// What the provider saw of one request.
 #[derive(Clone, Debug)]
@@ -158,9 +161,15 @@ impl Provider {
 }
 
 /// An HTTP/2 connection to Keyway.
-async fn connect(world: &World) -> hyper::client::conn::http2::SendRequest<Body> {
+async fn connect(world: &World) -> Sender {
+    connect_with_window(world, 65_535).await
+}
+
+/// The same of a caller that lets every answer send so much before it reads.
+async fn connect_with_window(world: &World, bytes: u32) -> Sender {
     let stream = TcpStream::connect(&world.server.address).await.unwrap();
-    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(bytes);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
     tokio::runtime::Handle::current().spawn(async move { drop(connection.await) });
     sender
@@ -284,31 +293,68 @@ fn callers_who_do_not_read_hold_up_nobody_else_on_the_same_connection() {
     });
 }
 
+/// A world whose callers may take nothing for a second, with more lines about its server; and where its counters are.
+fn impatient(provider: &Provider, server: &str) -> (World, String) {
+    let admin = crate::wire::free_address();
+    let more = format!(
+        "[server]\nthreads = 1\nwrite_timeout_seconds = 1\nadmin_listen = \"{admin}\"\n{server}\n\
+         [network]\nextra_certificates_file = \"{AUTHORITY}\"\n"
+    );
+    (World::with_api(Some(&provider.base), &more), admin)
+}
+
+#[test]
+fn the_end_of_an_answer_nobody_takes_is_given_up_as_well() {
+    let provider = Provider::start();
+    let (world, admin) = impatient(&provider, "");
+    let id = world.grant("ann@example.com", CLIENT, None);
+    runtime().block_on(async {
+        // The window lets one byte of it out, and what is left fits in any buffer.
+        let mut sender = connect_with_window(&world, 1).await;
+        let path = format!("/v3/grants/{id}/proxy/echo");
+        let body = frames(vec![Frame::data(Bytes::from_static(b"hello"))]);
+        let asked = request(&world, "POST", &path, body);
+        let answer = sender.send_request(asked).await.unwrap();
+        assert_eq!(metric(&admin, UNDER_WAY), 1, "it holds its place");
+        until(&admin, GIVEN_UP, |count| count == 1);
+        until(&admin, UNDER_WAY, |count| count == 0);
+        assert!(answer.into_body().collect().await.is_err());
+        assert!(sender.ready().await.is_ok(), "its connection goes on");
+    });
+}
+
+#[test]
+fn strangers_who_take_no_answers_take_no_places() {
+    let provider = Provider::start();
+    let (world, admin) = impatient(&provider, "max_requests = 10");
+    runtime().block_on(async {
+        let mut sender = connect_with_window(&world, 0).await;
+        let mut unread = Vec::new();
+        for _ in 0..50 {
+            let mut asked = request(&world, "GET", "/v3/grants", frames(vec![]));
+            asked.headers_mut().remove("authorization");
+            let answer = sender.send_request(asked).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            unread.push(answer);
+        }
+        assert_eq!(metric(&admin, UNDER_WAY), 0);
+        assert_eq!(metric(&admin, GIVEN_UP), 0);
+        until(&admin, GIVEN_UP, |count| count == 50);
+        assert_eq!(unread.len(), 50);
+    });
+}
+
 #[test]
 fn an_answer_nobody_takes_is_given_up_and_its_connection_goes_on() {
     let provider = Provider::start();
-    let admin = super::overload::free_address();
-    let more = format!(
-        "[server]\nwrite_timeout_seconds = 1\nadmin_listen = \"{admin}\"\n[network]\nextra_certificates_file = \"{AUTHORITY}\"\n"
-    );
-    let world = World::with_api(Some(&provider.base), &more);
+    let (world, admin) = impatient(&provider, "");
     let id = world.grant("ann@example.com", CLIENT, None);
-    let given_up = || {
-        let (_, text) = crate::site::get(&admin, "/metrics", None);
-        text.contains("keyway_shed_total{what=\"reader\"} 1\n")
-    };
     runtime().block_on(async {
         let mut sender = connect(&world).await;
         let path = format!("/v3/grants/{id}/proxy/large");
         let asked = request(&world, "GET", &path, frames(vec![]));
         let answer = sender.send_request(asked).await.unwrap();
-        for _ in 0..600 {
-            if given_up() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(given_up());
+        until(&admin, GIVEN_UP, |count| count == 1);
         assert!(answer.into_body().collect().await.is_err());
         let path = format!("/v3/grants/{id}/proxy/echo");
         let asked = request(&world, "GET", &path, frames(vec![]));

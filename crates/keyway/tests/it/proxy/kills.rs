@@ -1,7 +1,8 @@
 //! The server is killed at each step of a refresh and started again; the provider rotates, and ends a family
 //! of tokens when a used one comes again.
 
-use super::world::{Answer, CLIENT, World};
+use super::world::{CLIENT, World};
+use crate::wire::Answer;
 use keyway_sandbox::{Fault, Faults, When};
 use keyway_store::Backend;
 use std::io::Write as _;

@@ -1,9 +1,11 @@
 //! More than the server has room for, and callers that cost it more than they should.
 
 use super::upstream::Upstream;
-use super::world::{self, CLIENT, World};
+use super::world::{CLIENT, World};
 use crate::site;
-use std::io::{Read as _, Write as _};
+use crate::wire::{free_address, read_answer};
+use keyway_sandbox::{Fault, Faults};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
@@ -56,21 +58,11 @@ impl Crowded {
     }
 
     fn metric(&self, name: &str) -> u64 {
-        let (_, text) = site::get(&self.admin, "/metrics", None);
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.unwrap_or_else(|| panic!("no {name} in {text}"));
-        value.trim().parse().unwrap()
+        metric(&self.admin, name)
     }
 
-    /// Waits until a metric is what it has to be.
     fn until(&self, name: &str, is_so: impl Fn(u64) -> bool) {
-        for _ in 0..3_000 {
-            if is_so(self.metric(name)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("{name} stays {}", self.metric(name));
+        until(&self.admin, name, is_so);
     }
 
     fn begin(&self, key: &str, path: &str) -> TcpStream {
@@ -83,12 +75,26 @@ impl Crowded {
     }
 }
 
-pub(super) fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+/// One of the counters that a server tells operators.
+pub(super) fn metric(admin: &str, name: &str) -> u64 {
+    let (_, text) = site::get(admin, "/metrics", None);
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+    value.trim().parse().unwrap()
 }
 
-const UNDER_WAY: &str = "keyway_requests_under_way ";
+/// Waits until a counter is what it has to be.
+pub(super) fn until(admin: &str, name: &str, is_so: impl Fn(u64) -> bool) {
+    for _ in 0..3_000 {
+        if is_so(metric(admin, name)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{name} stays {}", metric(admin, name));
+}
+
+pub(super) const UNDER_WAY: &str = "keyway_requests_under_way ";
 
 /// Megabytes of memory a process holds.
 fn resident_mib(pid: u32) -> u64 {
@@ -144,7 +150,7 @@ fn what_is_too_many_at_once_is_503_and_the_server_recovers() {
     drop(unfinished);
     crowded.door.open();
     for stream in &mut calls {
-        assert_eq!(world::read_answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     crowded.until(UNDER_WAY, |count| count == 0);
     assert_eq!(world.call("GET", &call, "", b"").status, 200);
@@ -185,6 +191,111 @@ fn a_provider_that_hangs_leaves_room_for_the_others() {
     crowded.until(UNDER_WAY, |count| count == 0);
     crowded.door.open();
     assert_eq!(world.call("GET", &call, "", b"").status, 200);
+}
+
+#[test]
+fn a_token_endpoint_that_hangs_leaves_room_for_the_others() {
+    let crowded = Crowded::with("max_requests = 20");
+    let world = &crowded.world;
+    let id = world.grant("ann@example.com", CLIENT, None);
+    world.execute("UPDATE token_sets SET access_expires_at = 1");
+    let hangs = Fault {
+        delay_ms: 60_000,
+        ..Fault::default()
+    };
+    world.sandbox.set_faults(Faults {
+        token: Some(hangs),
+        ..Faults::default()
+    });
+    let call = format!("/v3/grants/{id}/proxy/x");
+    let calls: Vec<_> = (0..20).map(|_| crowded.begin(&world.key, &call)).collect();
+    crowded.until("keyway_shed_total{what=\"application\"} ", |count| {
+        count == 4
+    });
+    assert_eq!(crowded.metric(UNDER_WAY), 16);
+    assert_eq!(world.call("GET", "/v3/grants", "", b"").status, 200);
+    drop(calls);
+    crowded.until(UNDER_WAY, |count| count == 0);
+}
+
+#[test]
+fn bodies_too_many_are_503_and_counted() {
+    let crowded = Crowded::with("max_requests = 400");
+    let begin = || {
+        let mut stream = crowded.world.connect();
+        let head = "POST /v3/connect/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 65000\r\n\r\n";
+        let begun = [head.as_bytes(), &[b' '; 60_000]].concat();
+        stream.write_all(&begun).unwrap();
+        stream
+    };
+    let unfinished: Vec<_> = (0..280).map(|_| begin()).collect();
+    // 16 MiB hold 279 bodies of which 60,000 bytes have come.
+    crowded.until("keyway_shed_total{what=\"bodies\"} ", |count| count == 1);
+    assert_eq!(crowded.world.call("GET", "/v3/grants", "", b"").status, 200);
+    drop(unfinished);
+}
+
+/// How long the body of an answer is that comes on a connection which stays open.
+fn body_bytes(stream: &mut TcpStream) -> u64 {
+    let mut reader = std::io::BufReader::new(stream);
+    let mut line = String::new();
+    let mut length = 0;
+    while line != "\r\n" {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        let lower = line.to_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink()).unwrap_or(0)
+}
+
+/// A provider whose answers are as long as the path says.
+fn of_any_length() -> Upstream {
+    Upstream::start(|asked| {
+        let path = asked.head.split(' ').nth(1).unwrap_or_default();
+        let length = path.rsplit('/').next().unwrap_or_default();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let body = vec![b'x'; length.parse().unwrap()];
+        asked.answer(&[head.as_bytes(), &body].concat());
+        true
+    })
+}
+
+#[test]
+fn an_answer_that_is_still_being_sent_is_not_cut_short_when_its_connection_has_to_go() {
+    let upstream = of_any_length();
+    let admin = free_address();
+    let more = format!("[server]\nthreads = 1\nmax_connections = 24\nadmin_listen = \"{admin}\"\n");
+    let world = World::with_api(Some(&upstream.base), &more);
+    let id = world.grant("ann@example.com", CLIENT, None);
+    let begin = |path: &str| {
+        let mut stream = world.connect();
+        let key = &world.key;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    // Nobody reads yet. Some of these answers fit into what the system keeps, some do not; and of some all is
+    // on its way but a rest.
+    let lengths = (1..=24).map(|n| n * 48 * 1024);
+    let unread: Vec<_> = lengths
+        .map(|length| (length, begin(&format!("/v3/grants/{id}/proxy/{length}"))))
+        .collect();
+    std::thread::sleep(Duration::from_millis(1_500));
+    let busy = metric(&admin, UNDER_WAY);
+    assert!((1..24).contains(&busy), "{busy}");
+    let newcomers: Vec<_> = (busy..24).map(|_| begin("/v3/grants")).collect();
+    until(
+        &admin,
+        "keyway_shed_total{what=\"connections\"} ",
+        |count| count >= 24 - busy,
+    );
+    for (length, mut stream) in unread {
+        assert_eq!(body_bytes(&mut stream), length);
+    }
+    drop(newcomers);
 }
 
 #[test]
@@ -241,7 +352,7 @@ fn a_request_under_way_does_not_give_way() {
     assert_eq!(world.call("GET", "/v3/grants", "", b"").status, 200);
     crowded.door.open();
     for stream in &mut calls {
-        assert_eq!(world::read_answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     drop(idle);
 }

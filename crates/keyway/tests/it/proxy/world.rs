@@ -1,6 +1,7 @@
 //! A server, a sandbox provider, and a grant to make calls for.
 
 use crate::site::{Server, Site, signal, text};
+use crate::wire::{Answer, Ask, PATIENCE, read_answer};
 use keyway_core::time::SystemClock;
 use keyway_sandbox::{
     ClientConfig, Control, RevocationReach, Rotation, Sandbox, SandboxConfig, ScriptedUser,
@@ -8,15 +9,13 @@ use keyway_sandbox::{
 use keyway_store::Backend;
 use keyway_vault::SystemEntropy;
 use serde_json::{Value, json};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const CLIENT: &str = "dev-app";
 pub(crate) const OTHER_CLIENT: &str = "staging-app";
 
@@ -31,76 +30,11 @@ pub(crate) struct World {
     _runtime: Runtime,
 }
 
-/// What came back: status, head without the status line, body without its chunks.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-
-    pub(crate) fn error_type(&self) -> String {
-        self.json()["error"]["type"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    }
-}
-
 /// A provider that ends a family of tokens when a used one comes again.
 fn strict(life_secs: i64) -> impl Fn(&mut SandboxConfig) {
     move |config| {
         config.rotation = Rotation::OnWithReuseDetection;
         config.access_token_lifetime_s = life_secs;
-    }
-}
-
-fn unchunked(mut body: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::new();
-    loop {
-        let end = body.windows(2).position(|pair| pair == b"\r\n").unwrap();
-        let size = std::str::from_utf8(&body[..end]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        if size == 0 {
-            return whole;
-        }
-        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
-        body = &body[end + 2 + size + 2..];
-    }
-}
-
-/// Reads all there is until the server closes.
-pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
-    let mut raw = Vec::new();
-    // A server that refuses what it is still being sent may reset the connection after its answer.
-    drop(stream.read_to_end(&mut raw));
-    let end = raw.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no head in {}", String::from_utf8_lossy(&raw)));
-    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
-    let (line, head) = head.split_once("\r\n").unwrap_or((&head, ""));
-    let status = line.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = &raw[end + 4..];
-    let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-    Answer {
-        status,
-        head: head.to_owned(),
-        body: if is_chunked {
-            unchunked(body)
-        } else {
-            body.to_vec()
-        },
     }
 }
 
@@ -252,13 +186,8 @@ impl World {
     pub(crate) fn grant_elsewhere(&self, email: &str) -> (String, String) {
         let key = self.other_key();
         let post = |path: &str, body: &Value| {
-            let (address, body) = (&self.server.address, body.to_string());
-            let answer = self.raw(format!(
-                "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()
-            ).as_bytes());
-            assert!(answer.status < 300, "{answer:?}");
-            answer.json()
+            let answer = Ask::new(&self.server.address, &key).json("POST", path, body);
+            answer.unwrap().acknowledged().json()
         };
         let settings = json!({"client_id": CLIENT, "client_secret": self.secret(CLIENT)});
         post(
@@ -383,27 +312,18 @@ impl World {
         self.api("POST", "/v3/connect/token", &exchange)
     }
 
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(&self.server.address, &self.key)
+    }
+
+    /// One request of the application's with a body in JSON.
     pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let body = body.to_string();
-        self.call(
-            method,
-            path,
-            "Content-Type: application/json\r\n",
-            body.as_bytes(),
-        )
+        self.ask().json(method, path, body).unwrap()
     }
 
     /// One request of the application's, with these header lines.
     pub(crate) fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
-        let (address, key) = (&self.server.address, &self.key);
-        let length = match (method, body.len()) {
-            ("GET", 0) => String::new(),
-            (_, length) => format!("Content-Length: {length}\r\n"),
-        };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n{headers}{length}Connection: close\r\n\r\n"
-        );
-        self.raw(&[head.as_bytes(), body].concat())
+        self.ask().call(method, path, headers, body).unwrap()
     }
 
     /// Bytes on a connection of their own.

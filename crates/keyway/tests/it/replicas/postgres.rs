@@ -1,13 +1,14 @@
 //! PostgreSQL servers of a test's own, that write to the disk what they acknowledge: to be restarted, frozen and
 //! replaced by a standby.
 
+use crate::wire::free_address;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
 pub(crate) struct Postgres {
     directory: TempDir,
-    port: u16,
+    port: String,
     options: String,
 }
 
@@ -47,11 +48,6 @@ fn run(name: &str, arguments: &[&str]) {
     let output = command.args(arguments).current_dir("/").output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} {arguments:?}: {told}");
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Postgres {
@@ -94,7 +90,7 @@ impl Postgres {
         }
         Self {
             directory,
-            port: free_port(),
+            port: free_address().rsplit(':').next().unwrap().to_owned(),
             options: options.to_owned(),
         }
     }
@@ -102,8 +98,7 @@ impl Postgres {
     /// A server that follows this one.
     pub(crate) fn standby(&self) -> Self {
         let standby = Self::place("");
-        let port = self.port.to_string();
-        let from = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres"];
+        let from = ["-h", "127.0.0.1", "-p", &self.port, "-U", "postgres"];
         let to = standby.data();
         run(
             "pg_basebackup",
@@ -117,8 +112,18 @@ impl Postgres {
         self.directory.path().join("data").display().to_string()
     }
 
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// What the server has said so far.
+    pub(crate) fn log(&self) -> String {
+        let said = std::fs::read(self.log_file()).unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
     fn control(&self, arguments: &[&str]) {
-        let (data, log) = (self.data(), self.directory.path().join("log"));
+        let (data, log) = (self.data(), self.log_file());
         let settings = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} {}",
             self.port,
@@ -166,14 +171,13 @@ impl Postgres {
 
     /// Statements in one request, from beside the database that servers use.
     pub(crate) fn execute(&self, sql: &str) {
-        let port = self.port.to_string();
         run(
             "psql",
             &[
                 "-h",
                 "127.0.0.1",
                 "-p",
-                &port,
+                &self.port,
                 "-U",
                 "postgres",
                 "-d",
@@ -190,8 +194,8 @@ impl Postgres {
         self.execute("SELECT pg_reload_conf()");
     }
 
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
+    pub(crate) fn port(&self) -> &str {
+        &self.port
     }
 
     pub(crate) fn url(&self) -> String {

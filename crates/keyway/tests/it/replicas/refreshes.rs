@@ -3,9 +3,9 @@
 use super::until;
 use crate::proxy::world::{CLIENT, World};
 use crate::site::{Server, signal};
+use crate::wire::Ask;
 use keyway_store::Backend;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ fn expired(world: &World) -> (Vec<String>, u64) {
 const IMPATIENCE: Duration = Duration::from_secs(8);
 
 /// What became of a call.
+#[derive(Debug)]
 enum Outcome {
     Status(u16),
     /// Nothing yet: the grant is leased by a server that was killed.
@@ -37,33 +38,34 @@ enum Outcome {
 }
 
 fn outcome(server: &Server, key: &str, path: &str) -> Outcome {
-    match status(server, key, path) {
-        Ok(Some(status)) => Outcome::Status(status),
+    let ask = Ask {
+        patience: IMPATIENCE,
+        ..Ask::new(&server.address, key)
+    };
+    match ask.call("GET", path, "", b"") {
+        Ok(answer) => Outcome::Status(answer.status),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             Outcome::Waits
         }
-        _ => Outcome::ServerGone,
+        Err(_) => Outcome::ServerGone,
     }
 }
 
-fn status(server: &Server, key: &str, path: &str) -> std::io::Result<Option<u16>> {
-    let mut stream = TcpStream::connect(&server.address)?;
-    stream.set_read_timeout(Some(IMPATIENCE))?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let text = String::from_utf8_lossy(&answer);
-    Ok(text
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok()))
+/// Whether a server may be killed meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deaths {
+    None,
+    One,
 }
 
 /// Calls for every grant through two servers at about the same time; how many calls were answered.
-fn call_all(world: &World, servers: &[&Server], ids: &[String], done: &AtomicUsize) {
+fn call_all(
+    world: &World,
+    servers: &[&Server],
+    ids: &[String],
+    deaths: Deaths,
+    done: &AtomicUsize,
+) {
     let callers = 2;
     std::thread::scope(|scope| {
         for caller in 0..servers.len() * callers {
@@ -73,10 +75,11 @@ fn call_all(world: &World, servers: &[&Server], ids: &[String], done: &AtomicUsi
                 let share = 2 * ids.len() / (servers.len() * callers);
                 for id in ids.iter().cycle().skip(start).take(share + 1) {
                     let path = format!("/v3/grants/{id}/proxy/echo");
-                    match outcome(server, &world.key, &path) {
-                        Outcome::Status(status) => assert_eq!(status, 200),
-                        Outcome::Waits => {}
-                        Outcome::ServerGone => return,
+                    match (outcome(server, &world.key, &path), deaths) {
+                        (Outcome::Status(status), _) => assert_eq!(status, 200),
+                        (Outcome::Waits, Deaths::One) => {}
+                        (Outcome::ServerGone, Deaths::One) => return,
+                        (unanswered, Deaths::None) => panic!("{unanswered:?}"),
                     }
                     done.fetch_add(1, Ordering::Relaxed);
                 }
@@ -93,7 +96,7 @@ fn rule_05_four_servers_refresh_each_grant_once() {
     let (ids, before) = expired(&world);
     let more: Vec<Server> = (0..3).map(|_| world.replica()).collect();
     let servers: Vec<&Server> = std::iter::once(&world.server).chain(&more).collect();
-    call_all(&world, &servers, &ids, &AtomicUsize::new(0));
+    call_all(&world, &servers, &ids, Deaths::None, &AtomicUsize::new(0));
     assert_eq!(
         refreshes(&world) - before,
         u64::try_from(ids.len()).unwrap()
@@ -109,9 +112,9 @@ fn rule_05_a_killed_server_costs_at_most_the_refreshes_it_had_in_flight() {
     let victim = world.replica();
     let more = world.replica();
     let done = AtomicUsize::new(0);
+    let servers = [&world.server, &victim, &more];
     std::thread::scope(|scope| {
-        let calling =
-            scope.spawn(|| call_all(&world, &[&world.server, &victim, &more], &ids, &done));
+        let calling = scope.spawn(|| call_all(&world, &servers, &ids, Deaths::One, &done));
         until("a third of the calls", || {
             done.load(Ordering::Relaxed) > ids.len() * 2 / 3
         });
