@@ -8,12 +8,18 @@ use keyway_store::{BoxFuture, Cell, Store, StoreError};
 pub use keyway_vault::MasterKey;
 use keyway_vault::{KeyPurpose, KeyState, StoredKey, Vault};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the master key is kept: asked at start, and again when keys were made that this process does not
 /// hold, so that the master key need not stay in memory and may be replaced under a running server.
 pub trait MasterKeys: Send + Sync {
     /// The master keys there are: the one in use and, while it is being replaced, its successor.
     fn read(&self) -> BoxFuture<'_, Result<Vec<MasterKey>, MasterKeysError>>;
+
+    /// How long reading them may take where it goes well: a new term is announced for as long before it seals.
+    fn takes_up_to(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// No master key can be had. The words are for the operator.
@@ -27,9 +33,6 @@ pub enum UnlockError {
     /// The keys do not open with this master key, or are damaged.
     #[error(transparent)]
     Keys(#[from] keyway_vault::UnlockError),
-    /// First keys cannot be made.
-    #[error(transparent)]
-    Wrap(#[from] keyway_vault::WrapError),
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -2,9 +2,11 @@
 
 use crate::arg::args;
 use crate::error::StoreError;
+use crate::postgres;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
+use crate::store::Backend;
 use keyway_core::issued::KeyRow;
 
 statements! { "vault_keys";
@@ -58,6 +60,18 @@ impl Session<'_> {
     /// If the database fails.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
         self.many(&LIST, &[], key).await
+    }
+
+    /// Keeps other transactions that hold the keys waiting until this one ends: what is read afterwards is what
+    /// they left. SQLite's single writer needs no such thing.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn hold_keys(&mut self) -> Result<(), StoreError> {
+        if self.backend() == Backend::Postgres {
+            self.fetch(&postgres::HOLD_KEYS, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Puts a key that is in state `from` into the one `key` says; `false` if it is in another by now.
