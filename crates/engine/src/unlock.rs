@@ -4,7 +4,7 @@ use keyway_core::entropy::Entropy;
 use keyway_core::issued::KeyRow;
 use keyway_core::time::Clock;
 use keyway_core::time::UnixMillis;
-use keyway_store::{BoxFuture, Cell, Store, StoreError};
+use keyway_store::{BoxFuture, Cell, Store, StoreError, portable_table};
 pub use keyway_vault::MasterKey;
 use keyway_vault::{KeyPurpose, KeyState, StoredKey, Vault};
 use std::sync::Arc;
@@ -154,40 +154,21 @@ pub async fn open_rows(
 /// The key that a carried row of `vault_keys` is, if it is one.
 #[must_use]
 pub fn key_of_cells(row: &[Cell]) -> Option<KeyRow> {
-    let [
-        purpose,
-        term,
-        wrapped,
-        state,
-        fingerprint,
-        created_at,
-        since,
-    ] = row
-    else {
+    let table = portable_table("vault_keys")?;
+    let text = |name| table.text(row, name).map(str::to_owned);
+    let Some(Cell::Bytes(wrapped)) = table.cell(row, "wrapped") else {
         return None;
     };
-    match (purpose, term, wrapped, state, fingerprint, created_at) {
-        (
-            Cell::Text(purpose),
-            Cell::Int(term),
-            Cell::Bytes(wrapped),
-            Cell::Text(state),
-            Cell::Text(master_fingerprint),
-            Cell::Int(created_at),
-        ) => Some(KeyRow {
-            term: *term,
-            purpose: purpose.clone(),
-            wrapped: wrapped.clone(),
-            state: state.clone(),
-            master_fingerprint: master_fingerprint.clone(),
-            created_at: UnixMillis(*created_at),
-            state_since: match since {
-                Cell::Int(since) => UnixMillis(*since),
-                _ => UnixMillis(*created_at),
-            },
-        }),
-        _ => None,
-    }
+    let created_at = UnixMillis(table.int(row, "created_at")?);
+    Some(KeyRow {
+        term: table.int(row, "term")?,
+        purpose: text("purpose")?,
+        wrapped: wrapped.clone(),
+        state: text("state")?,
+        master_fingerprint: text("master_fingerprint")?,
+        created_at,
+        state_since: table.int(row, "state_since").map_or(created_at, UnixMillis),
+    })
 }
 
 async fn store_first(store: &Store, keys: &[StoredKey]) -> Result<(), StoreError> {

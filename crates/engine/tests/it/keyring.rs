@@ -8,7 +8,9 @@ use keyway_engine::sign_in::Finish;
 use keyway_engine::unlock::{self, MasterKey};
 use keyway_engine::{Engine, ErrorKind};
 use keyway_store::{SealedColumn, SealedRow, StoreError};
-use keyway_testkit::{ALICE, BOB, DEV, SignIn, World, eventually, on_both_databases};
+use keyway_testkit::{
+    ALICE, BOB, DEV, SignIn, World, captured_logs, eventually, on_both_databases,
+};
 use keyway_vault::{KeyState, SystemEntropy, UnlockError, sealed_prefix};
 use secrecy::ExposeSecret as _;
 use std::collections::BTreeSet;
@@ -392,11 +394,13 @@ async fn a_browser_that_returns_to_a_process_without_the_new_term_may_come_again
     let bob = SignIn::of(BOB);
     let at_provider = world.app.start(&bob).await.unwrap();
     let params = world.app.at_provider(&at_provider, &bob);
+    captured_logs();
     let there = world.app.at(&behind);
     match there.finish(&at_provider, params.clone()).await {
         Finish::Page(page) => assert_eq!(page.status, 503, "{page:?}"),
         other => panic!("{other:?}"),
     }
+    assert!(captured_logs().contains("a sign-in could not be finished"));
     behind.take_up_keys().await.unwrap();
     there.code_from(&at_provider, params).await.unwrap();
 }

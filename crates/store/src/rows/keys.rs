@@ -20,6 +20,7 @@ statements! { "vault_keys";
         WHERE purpose = $1 AND term = $2 AND state = $3";
     REWRAP = "UPDATE vault_keys SET wrapped = $4, master_fingerprint = $5
         WHERE purpose = $1 AND term = $2 AND master_fingerprint = $3";
+    FINGERPRINT = "SELECT master_fingerprint FROM vault_keys ORDER BY purpose, term LIMIT 1";
     ANY = "SELECT term FROM vault_keys LIMIT 1";
 }
 
@@ -60,6 +61,15 @@ impl Session<'_> {
     /// If the database fails.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
         self.many(&LIST, &[], key).await
+    }
+
+    /// Which master key wraps the keys, on a database of any version.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn master_fingerprint(&mut self) -> Result<Option<String>, StoreError> {
+        let read = |row: &mut Row| row.text("master_fingerprint");
+        self.one(&FINGERPRINT, &[], read).await
     }
 
     /// Keeps other transactions that hold the keys waiting until this one ends: what is read afterwards is what
