@@ -7,13 +7,11 @@ use keyway_core::ids::{ApplicationId, CredentialId, SecretId};
 use keyway_core::oauth::Client;
 use keyway_core::provider::Provider;
 use keyway_core::sealed::{DigestKind, SealContext};
+use keyway_store::SealedColumn;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
-
-/// What `credential_secrets.sealed` is sealed for.
-const PURPOSE: &str = "credential_secrets.sealed";
 
 #[derive(Deserialize)]
 struct StoredClient {
@@ -107,7 +105,7 @@ impl Engine {
         })?;
         let row = slot.id.to_string();
         let context = SealContext {
-            purpose: PURPOSE,
+            purpose: SealedColumn::CredentialSecrets.as_str(),
             row: &row,
         };
         self.open_sealed(&context, &slot.sealed)
@@ -125,7 +123,7 @@ impl Engine {
         let plain = Zeroizing::new(serde_json::to_vec(data).map_err(Error::internal)?);
         let row = id.to_string();
         let context = SealContext {
-            purpose: PURPOSE,
+            purpose: SealedColumn::CredentialSecrets.as_str(),
             row: &row,
         };
         Ok(CredentialSecret {

@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::detect::DetectionLimiter;
 use crate::error::Error;
 use crate::follower::STALE_AFTER;
+use crate::keyring::reseal::LastRun;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
@@ -123,6 +124,8 @@ pub(crate) struct Inner {
     pub(crate) keys_changed: Notify,
     /// Whether there are keys this process could not take up.
     pub(crate) keys_missing: AtomicBool,
+    /// The last time everything was found sealed with the term that seals.
+    pub(crate) last_run: LastRun,
     /// For request ids, which must differ and need not be secret: every request has one.
     request_bits: SeededEntropy,
     tracker: TaskTracker,
@@ -180,6 +183,7 @@ impl Engine {
             refusals: Refusals::default(),
             keys_changed: Notify::new(),
             keys_missing: AtomicBool::new(false),
+            last_run: LastRun::default(),
             request_bits: SeededEntropy::new(request_bits),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),

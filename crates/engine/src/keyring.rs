@@ -24,14 +24,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// How long a new term is announced before it seals. Processes read of it within 100 ms; asking an external
-/// key service for the master key may take seconds.
+/// How long a new term is announced before it seals, beside the time that [`MasterKeys::takes_up_to`]:
+/// processes read of it within 100 ms, and then ask for the master key.
+///
+/// [`MasterKeys::takes_up_to`]: crate::unlock::MasterKeys::takes_up_to
 pub const ANNOUNCED_FOR: Duration = Duration::from_secs(5);
 /// How long a term that stopped sealing is kept at least, in seconds: until no sign-in's cookie sealed with it
 /// is good any more.
 pub const RETIRES_AFTER_SECS: i64 = SIGN_IN_LIFETIME_SECS + 5 * 60;
-/// Pause before keys that could not be taken up are tried again.
+/// Pause before keys that could not be taken up are tried again; it doubles with every failure, so that a
+/// command or a service that is in trouble is not kept there by many servers.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A term, and what it seals.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,16 +131,18 @@ impl Engine {
         self.vault()
             .open(context, sealed)
             .map_err(|error| match error {
-                // Another process seals with a term this one has not read of: it looks at once.
-                OpenError::UnknownTerm { .. } => {
-                    self.inner.keys_changed.notify_one();
-                    let words = "A key has just been rotated; try again shortly.";
-                    Error::new(ErrorKind::Unavailable, words)
-                        .retry_after(1)
-                        .caused_by(error)
-                }
+                OpenError::UnknownTerm { .. } => self.term_unknown(error),
                 other => Error::internal(other),
             })
+    }
+
+    /// Another process seals with a term this one has not read of: it looks at once.
+    pub(crate) fn term_unknown(&self, error: OpenError) -> Error {
+        self.inner.keys_changed.notify_one();
+        let words = "A key has just been rotated; try again shortly.";
+        Error::new(ErrorKind::Unavailable, words)
+            .retry_after(1)
+            .caused_by(error)
     }
 
     /// Takes up the keys of the database: terms made elsewhere, and their states.
@@ -159,16 +166,37 @@ impl Engine {
                 () = self.stopping() => return,
                 () = self.inner.keys_changed.notified() => {}
             }
+            let mut pause = RETRY_PAUSE;
             while let Err(error) = self.take_up_keys().await {
                 self.inner.keys_missing.store(true, Ordering::Relaxed);
                 tracing::error!(%error, "the keys of the database changed and cannot be taken up");
                 tokio::select! {
                     () = self.stopping() => return,
-                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
             }
             self.inner.keys_missing.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Which master key wraps the keys.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn master_fingerprint(&self) -> Result<String, UnlockError> {
+        let keys = unlock::read_keys(self.store()).await?;
+        let first = keys.into_iter().next();
+        Ok(first.map(|key| key.master_fingerprint).unwrap_or_default())
+    }
+
+    /// Whether a term is announced and does not seal yet.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn is_announcing(&self) -> Result<bool, UnlockError> {
+        let keys = unlock::read_keys(self.store()).await?;
+        Ok(keys.iter().any(|key| key.state == KeyState::Announced))
     }
 
     /// The keyring. Counts every sealed value, so it takes as long as reading them all.
@@ -213,33 +241,29 @@ impl Engine {
     /// Makes a new term and announces it. Returns its number.
     ///
     /// # Errors
-    /// If one is announced already, the master key cannot be had, or the database does not answer.
+    /// If one is announced already, the master key cannot be had or was replaced at the same moment, or the
+    /// database does not answer.
     pub async fn announce_term(&self) -> Result<u32, RotateError> {
         self.take_up_keys().await?;
         let keys = unlock::read_keys(self.store()).await?;
-        if let Some(key) = keys.iter().find(|key| key.state == KeyState::Announced) {
-            return Err(RotateError::UnderWay { term: key.id });
+        let announced = keys.iter().find(|key| key.state == KeyState::Announced);
+        if let Some(StoredKey { id: term, .. }) = announced {
+            return Err(RotateError::UnderWay { term: *term });
         }
+        // This may take long, and somebody may replace the master key meanwhile.
         let master = unlock::choose(&*self.inner.parts.master_keys, &keys).await?;
-        let clock = &*self.inner.parts.clock;
-        let new = self.vault().new_term(&master, clock);
-        let new = new.map_err(UnlockError::from)?;
+        let new = self.vault().new_term(&master, &*self.inner.parts.clock);
         let (term, row) = (new.id, unlock::to_row(&new));
-        self.commit(move |s| {
-            Box::pin(async move {
-                let now = s.db_now().await?;
-                let row = KeyRow {
-                    state_since: now,
-                    ..row
-                };
-                s.insert_key(&row).await?;
-                let change = keyring_change(term, Action::Created, now, KeyState::Announced);
-                Ok(((), vec![change]))
-            })
-        })
-        .await?;
+        self.commit(move |s| Box::pin(store_announced(s, row)))
+            .await??;
         self.take_up_keys().await?;
         Ok(u32::try_from(term).unwrap_or(u32::MAX))
+    }
+
+    /// How long a new term is announced here before it seals.
+    #[must_use]
+    pub fn announced_for(&self) -> Duration {
+        ANNOUNCED_FOR + self.inner.parts.master_keys.takes_up_to()
     }
 
     /// Makes a term that has been announced for long enough the one that seals; the one before it retires.
@@ -248,10 +272,11 @@ impl Engine {
     /// # Errors
     /// If the database does not answer.
     pub async fn activate_announced(&self) -> Result<bool, Error> {
-        let announced_ms = i64::try_from(ANNOUNCED_FOR.as_millis()).unwrap_or(i64::MAX);
+        let announced_ms = i64::try_from(self.announced_for().as_millis()).unwrap_or(i64::MAX);
         let activated = self
             .commit(move |s| {
                 Box::pin(async move {
+                    s.hold_keys().await?;
                     let now = s.db_now().await?;
                     let (keys, mut changes) = (s.keys().await?, Vec::new());
                     let due = |key: &KeyRow| key.state_since.plus_ms(announced_ms) <= now;
@@ -272,20 +297,25 @@ impl Engine {
         Ok(activated)
     }
 
-    /// Retires terms that seal nothing any more and stopped sealing long enough ago; says which.
+    /// Retires terms that seal nothing any more and stopped sealing long enough ago; says which. Counts what
+    /// they seal only if there are such.
     ///
     /// # Errors
     /// If the database does not answer.
     pub async fn retire_terms(&self) -> Result<Vec<u32>, Error> {
+        let (keys, now) = self.keys_now().await?;
+        if !in_state(keys, KeyState::Retiring).any(|key| is_over(&key, now)) {
+            return Ok(Vec::new());
+        }
         let counts = self.count_sealed().await?;
         let retired = self
             .commit(move |s| {
                 Box::pin(async move {
+                    s.hold_keys().await?;
                     let (now, mut terms, mut changes) = (s.db_now().await?, Vec::new(), Vec::new());
                     for key in in_state(s.keys().await?, KeyState::Retiring) {
-                        let term = u32::try_from(key.term).unwrap_or(0);
-                        let is_over = key.state_since.plus_secs(RETIRES_AFTER_SECS) <= now;
-                        if is_over && !counts.contains_key(&term) {
+                        let term = number(&key);
+                        if is_over(&key, now) && !counts.contains_key(&term) {
                             terms.push(term);
                             changes.extend(restate(s, key, KeyState::Retired, now).await?);
                         }
@@ -300,6 +330,13 @@ impl Engine {
         Ok(retired)
     }
 
+    /// The keys as they rest in the database, and its present.
+    async fn keys_now(&self) -> Result<(Vec<KeyRow>, UnixMillis), StoreError> {
+        self.store()
+            .read(|s| Box::pin(async move { Ok((s.keys().await?, s.db_now().await?)) }))
+            .await
+    }
+
     /// Brings back retired terms that still seal something: a process that stood still through the whole
     /// rotation may have stored it afterwards.
     ///
@@ -309,9 +346,10 @@ impl Engine {
         let counts = self.count_sealed().await?;
         self.commit(move |s| {
             Box::pin(async move {
+                s.hold_keys().await?;
                 let (now, mut changes) = (s.db_now().await?, Vec::new());
                 for key in in_state(s.keys().await?, KeyState::Retired) {
-                    if u32::try_from(key.term).is_ok_and(|term| counts.contains_key(&term)) {
+                    if counts.contains_key(&number(&key)) {
                         changes.extend(restate(s, key, KeyState::Retiring, now).await?);
                     }
                 }
@@ -333,32 +371,73 @@ impl Engine {
         to: &MasterKey,
     ) -> Result<usize, RotateError> {
         let keys = unlock::read_keys(self.store()).await?;
-        let rows: Vec<KeyRow> = keyway_vault::rewrap(from, to, &keys)?
-            .iter()
-            .map(unlock::to_row)
-            .collect();
+        let rows = keyway_vault::rewrap(from, to, &keys).map_err(UnlockError::from)?;
+        let rows: Vec<KeyRow> = rows.iter().map(unlock::to_row).collect();
         let (replaced, old) = (rows.len(), from.fingerprint());
-        self.commit(move |s| {
-            Box::pin(async move {
-                // A key made meanwhile would be left behind under the old master key.
-                let mut is_whole = s.keys().await?.len() == rows.len();
-                for row in &rows {
-                    is_whole &= s.rewrap_key(row, &old).await?;
-                }
-                if !is_whole {
-                    return Err(Error::new(ErrorKind::Unavailable, KEYS_CHANGED));
-                }
-                let now = s.db_now().await?;
-                let change = keyring_change(0, Action::Updated, now, KeyState::Active);
-                Ok(((), vec![change]))
-            })
-        })
-        .await?;
+        self.commit(move |s| Box::pin(store_rewrapped(s, rows, old)))
+            .await??;
         Ok(replaced)
     }
 }
 
-const KEYS_CHANGED: &str = "the keys changed at the same moment; nothing was replaced, try again";
+/// What a transaction over the keys comes to, and the changes it makes.
+type Turned = Result<(Result<(), RotateError>, Vec<NewChange>), Error>;
+
+const fn refused(error: RotateError) -> Turned {
+    Ok((Err(error), Vec::new()))
+}
+
+/// Stores a new term, unless another one was announced since the keys were read, or they were wrapped by another
+/// master key: a term wrapped by the old one would keep every process from starting.
+async fn store_announced(s: &mut Session<'_>, row: KeyRow) -> Turned {
+    s.hold_keys().await?;
+    let keys = s.keys().await?;
+    if let Some(other) = in_state(keys.clone(), KeyState::Announced).next() {
+        return refused(RotateError::UnderWay { term: other.term });
+    }
+    let mut live = keys
+        .iter()
+        .filter(|key| key.state != KeyState::Retired.as_str());
+    if live.any(|key| key.master_fingerprint != row.master_fingerprint) {
+        return refused(RotateError::KeysChanged);
+    }
+    let now = s.db_now().await?;
+    let row = KeyRow {
+        state_since: now,
+        ..row
+    };
+    s.insert_key(&row).await?;
+    let change = keyring_change(row.term, Action::Created, now, KeyState::Announced);
+    Ok((Ok(()), vec![change]))
+}
+
+/// Stores all keys as they were wrapped by another master key than `old`, or none: one that was made meanwhile
+/// would be left behind.
+async fn store_rewrapped(s: &mut Session<'_>, rows: Vec<KeyRow>, old: String) -> Turned {
+    s.hold_keys().await?;
+    let mut keys = s.keys().await?.into_iter();
+    let is_same = keys.len() == rows.len() && keys.all(|key| key.master_fingerprint == old);
+    if !is_same {
+        return refused(RotateError::KeysChanged);
+    }
+    for row in &rows {
+        if !s.rewrap_key(row, &old).await? {
+            return Err(Error::internal("a key went away while it was held"));
+        }
+    }
+    let now = s.db_now().await?;
+    let change = keyring_change(0, Action::Updated, now, KeyState::Active);
+    Ok((Ok(()), vec![change]))
+}
+
+fn number(key: &KeyRow) -> u32 {
+    u32::try_from(key.term).unwrap_or(0)
+}
+
+/// Whether it stopped sealing so long ago that no browser brings a good cookie sealed with it.
+const fn is_over(key: &KeyRow, now: UnixMillis) -> bool {
+    key.state_since.plus_secs(RETIRES_AFTER_SECS).0 <= now.0
+}
 
 fn term_status(
     key: &StoredKey,
@@ -382,12 +461,12 @@ pub enum RotateError {
         /// The announced term.
         term: i64,
     },
+    /// Somebody else changed the keys or their master key at the same moment.
+    #[error("the keys changed at the same moment; nothing was done, try again")]
+    KeysChanged,
     /// Keys cannot be read or unwrapped.
     #[error(transparent)]
     Unlock(#[from] UnlockError),
-    /// Keys cannot be wrapped by another master key.
-    #[error(transparent)]
-    Rewrap(#[from] keyway_vault::RewrapError),
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,10 +5,10 @@ use crate::error::Error;
 use keyway_core::issued::SigningKeyRow;
 use keyway_core::sealed::SealContext;
 use keyway_core::time::UnixMillis;
+use keyway_store::SealedColumn;
 use keyway_vault::jwt::{PublicJwk, SigningKey};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const PURPOSE: &str = "signing_keys.sealed";
 /// A key signs for this long, in seconds.
 const SIGNS_FOR_SECS: i64 = 90 * 24 * 3600;
 /// A new key is published this long before it signs, in seconds, so that verifiers that keep our keys
@@ -89,7 +89,7 @@ impl Engine {
         }
         let row = signer(&rows, now).ok_or_else(|| Error::internal("no signing key"))?;
         let context = SealContext {
-            purpose: PURPOSE,
+            purpose: SealedColumn::SigningKeys.as_str(),
             row: &row.kid,
         };
         let pkcs8 = self.open_sealed(&context, &row.sealed)?;
@@ -117,7 +117,7 @@ impl Engine {
     async fn make_signing_key(&self, now: UnixMillis) -> Result<(), Error> {
         let (pkcs8, public) = SigningKey::generate_es256().map_err(Error::internal)?;
         let context = SealContext {
-            purpose: PURPOSE,
+            purpose: SealedColumn::SigningKeys.as_str(),
             row: &public.kid,
         };
         let row = SigningKeyRow {

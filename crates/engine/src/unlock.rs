@@ -4,16 +4,22 @@ use keyway_core::entropy::Entropy;
 use keyway_core::issued::KeyRow;
 use keyway_core::time::Clock;
 use keyway_core::time::UnixMillis;
-use keyway_store::{BoxFuture, Cell, Store, StoreError};
+use keyway_store::{BoxFuture, Cell, Store, StoreError, portable_table};
 pub use keyway_vault::MasterKey;
 use keyway_vault::{KeyPurpose, KeyState, StoredKey, Vault};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the master key is kept: asked at start, and again when keys were made that this process does not
 /// hold, so that the master key need not stay in memory and may be replaced under a running server.
 pub trait MasterKeys: Send + Sync {
     /// The master keys there are: the one in use and, while it is being replaced, its successor.
     fn read(&self) -> BoxFuture<'_, Result<Vec<MasterKey>, MasterKeysError>>;
+
+    /// How long reading them may take where it goes well: a new term is announced for as long before it seals.
+    fn takes_up_to(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// No master key can be had. The words are for the operator.
@@ -27,9 +33,6 @@ pub enum UnlockError {
     /// The keys do not open with this master key, or are damaged.
     #[error(transparent)]
     Keys(#[from] keyway_vault::UnlockError),
-    /// First keys cannot be made.
-    #[error(transparent)]
-    Wrap(#[from] keyway_vault::WrapError),
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -151,40 +154,21 @@ pub async fn open_rows(
 /// The key that a carried row of `vault_keys` is, if it is one.
 #[must_use]
 pub fn key_of_cells(row: &[Cell]) -> Option<KeyRow> {
-    let [
-        purpose,
-        term,
-        wrapped,
-        state,
-        fingerprint,
-        created_at,
-        since,
-    ] = row
-    else {
+    let table = portable_table("vault_keys")?;
+    let text = |name| table.text(row, name).map(str::to_owned);
+    let Some(Cell::Bytes(wrapped)) = table.cell(row, "wrapped") else {
         return None;
     };
-    match (purpose, term, wrapped, state, fingerprint, created_at) {
-        (
-            Cell::Text(purpose),
-            Cell::Int(term),
-            Cell::Bytes(wrapped),
-            Cell::Text(state),
-            Cell::Text(master_fingerprint),
-            Cell::Int(created_at),
-        ) => Some(KeyRow {
-            term: *term,
-            purpose: purpose.clone(),
-            wrapped: wrapped.clone(),
-            state: state.clone(),
-            master_fingerprint: master_fingerprint.clone(),
-            created_at: UnixMillis(*created_at),
-            state_since: match since {
-                Cell::Int(since) => UnixMillis(*since),
-                _ => UnixMillis(*created_at),
-            },
-        }),
-        _ => None,
-    }
+    let created_at = UnixMillis(table.int(row, "created_at")?);
+    Some(KeyRow {
+        term: table.int(row, "term")?,
+        purpose: text("purpose")?,
+        wrapped: wrapped.clone(),
+        state: text("state")?,
+        master_fingerprint: text("master_fingerprint")?,
+        created_at,
+        state_since: table.int(row, "state_since").map_or(created_at, UnixMillis),
+    })
 }
 
 async fn store_first(store: &Store, keys: &[StoredKey]) -> Result<(), StoreError> {

@@ -6,13 +6,16 @@ use crate::cli::FileArgs;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
+use crate::files::{draft_of, name_asked_for, refuse_existing};
+use crate::logging::{self, Program};
+use crate::open;
 use crate::output;
 use crate::progress::Progress;
-use crate::session::with_database;
+use crate::session::on_runtime;
 use anyhow::Context as _;
-use keyway_store::{DatabaseUrl, StoreError, check_sqlite, copy_sqlite};
+use keyway_store::{DatabaseUrl, StoreError, check_sqlite, copy_sqlite, newest_schema_version};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often the size of a growing copy is looked at.
@@ -23,21 +26,27 @@ const LOOK: Duration = Duration::from_millis(200);
 /// # Errors
 /// In words for the operator.
 pub(crate) fn run(args: &FileArgs, environment: &Environment) -> anyhow::Result<()> {
-    with_database(&args.settings, environment, async |config, opened| {
-        let path = sqlite_path(config)?;
-        refuse_existing(&args.file)?;
-        let copied = copy(path, &args.file).await;
-        copied.with_context(|| cannot(&args.file))?;
-        let keys = opened
-            .store
-            .read(|s| Box::pin(async move { s.keys().await }));
-        let master_key = keys
-            .await?
-            .into_iter()
-            .next()
-            .map(|key| key.master_fingerprint);
-        report(args, &master_key.unwrap_or_default())
-    })
+    let config = Config::load_settings(&args.settings, environment)?;
+    logging::start(&config.log, Program::Command);
+    let master_key = on_runtime(async |_| back_up(&config, &args.file).await)?;
+    report(args, &master_key)
+}
+
+/// Copies the database as it is: neither a migration nor a master key comes into it. Says which master key the
+/// copy needs.
+async fn back_up(config: &Config, file: &Path) -> anyhow::Result<String> {
+    let path = sqlite_path(config)?;
+    refuse_existing(file)?;
+    let (store, version) = open::open_as_it_is(config).await?;
+    if version == newest_schema_version() {
+        open::refuse_half_imported(config, &store).await?;
+    }
+    let copied = copy(path, file).await;
+    copied.with_context(|| cannot(file))?;
+    let master_key = store.read(|s| Box::pin(async move { s.master_fingerprint().await }));
+    let master_key = master_key.await?;
+    store.close().await;
+    Ok(master_key.unwrap_or_default())
 }
 
 fn report(args: &FileArgs, master_key: &str) -> anyhow::Result<()> {
@@ -66,18 +75,6 @@ fn sqlite_path(config: &Config) -> anyhow::Result<&Path> {
     }
 }
 
-/// A copy is never written over a file.
-pub(crate) fn refuse_existing(file: &Path) -> anyhow::Result<()> {
-    if !file.exists() {
-        return Ok(());
-    }
-    Err(
-        Failure::bad_input(format!("{} is there already", file.display()))
-            .next("Name another file: nothing is written over.")
-            .into(),
-    )
-}
-
 fn cannot(file: &Path) -> Failure {
     Failure::new(format!("the copy {} cannot be made", file.display()))
         .next("Look at the disk's space and at the rights on the directory. Nothing was changed.")
@@ -87,15 +84,11 @@ fn cannot(file: &Path) -> Failure {
 async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let draft = draft_of(to);
     let copied = copy_watched(from, &draft).await;
-    let named = copied.and_then(|()| Ok(std::fs::rename(&draft, to)?));
+    let named = copied.and_then(|()| name_asked_for(&draft, to));
     if named.is_err() {
         drop(std::fs::remove_file(&draft));
     }
     named
-}
-
-fn draft_of(to: &Path) -> PathBuf {
-    crate::master_key::file::with_suffix(to, &format!(".{}", std::process::id()))
 }
 
 async fn copy_watched(from: &Path, to: &Path) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ mod keyring;
 pub(crate) use copies::{DoctorArgs, FileArgs, RestoreArgs};
 pub(crate) use keyring::{KeyringCommand, ReplaceMasterArgs, RotateArgs};
 
-use crate::rotate::KeyRotateArgs;
+use crate::key::rotate::KeyRotateArgs;
 use crate::service_account::ServiceAccountCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

@@ -73,7 +73,7 @@ impl Directory {
             let next = "The demo begins with a new database: name a directory that is empty or does not exist.";
             return Err(Failure::bad_input(what).next(next).into());
         }
-        crate::master_key::file::make_private_directory(path)?;
+        crate::files::make_private_directory(path)?;
         Ok(Self::Named(path.to_owned()))
     }
 

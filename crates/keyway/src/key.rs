@@ -1,13 +1,15 @@
-//! `keyway key create | list | revoke`; rotating is in [`crate::rotate`].
+//! `keyway key create | list | rotate | revoke`.
+
+pub(crate) mod rotate;
 
 use crate::cli::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
 use crate::config::environment::Environment;
 use crate::failure::Failure;
 use crate::open::Opening;
 use crate::output;
-use crate::rotate;
 use crate::session::{application_id, timestamp, with_engine};
 use keyway_core::application::ApiKey;
+use keyway_core::ids::ApiKeyId;
 use keyway_core::time::UnixMillis;
 use keyway_engine::Engine;
 use secrecy::ExposeSecret as _;
@@ -88,11 +90,7 @@ fn list(args: &KeyListArgs, environment: &Environment) -> anyhow::Result<()> {
 }
 
 fn revoke(args: &KeyRevokeArgs, environment: &Environment) -> anyhow::Result<()> {
-    let id = args.key.parse().map_err(|_| {
-        // It may be the key itself: it is not repeated.
-        Failure::bad_input("that is not the id of an API key")
-            .next("`keyway key list` shows the ids. An id is not the key itself.")
-    })?;
+    let id = key_id(&args.key)?;
     with_engine(
         &args.settings,
         environment,
@@ -110,12 +108,22 @@ fn revoke(args: &KeyRevokeArgs, environment: &Environment) -> anyhow::Result<()>
     )
 }
 
+/// The id of a key, as it was given.
+fn key_id(text: &str) -> anyhow::Result<ApiKeyId> {
+    text.parse().map_err(|_| {
+        // It may be the key itself: it is not repeated.
+        let failure = Failure::bad_input("that is not the id of an API key");
+        let next = "`keyway key list` shows the ids. An id is not the key itself.";
+        failure.next(next).into()
+    })
+}
+
 /// When a key ends that is made now for so many days.
-pub(crate) fn ending(engine: &Engine, days: u32) -> UnixMillis {
+fn ending(engine: &Engine, days: u32) -> UnixMillis {
     engine.now().plus_secs(i64::from(days) * SECS_PER_DAY)
 }
 
-pub(crate) fn expiry(key: &ApiKey) -> String {
+fn expiry(key: &ApiKey) -> String {
     key.expires_at.map_or_else(|| "never".to_owned(), timestamp)
 }
 

@@ -11,13 +11,15 @@ use crate::progress::Progress;
 use crate::session::{timestamp, with_engine};
 use keyway_engine::Engine;
 use keyway_engine::keyring::reseal::Resealed;
-use keyway_engine::keyring::{ANNOUNCED_FOR, KeyringStatus, RETIRES_AFTER_SECS, TermStatus};
+use keyway_engine::keyring::{KeyringStatus, RETIRES_AFTER_SECS, RotateError, TermStatus};
 use keyway_vault::KeyState;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How often a command looks whether a server is done with the work it has taken.
 const WATCH: Duration = Duration::from_secs(2);
+/// How many values that do not open are named.
+const UNREADABLE_TOLD: usize = 20;
 
 /// Runs the command.
 ///
@@ -114,11 +116,10 @@ fn view(status: &KeyringStatus) -> Value {
 fn rotate(args: &RotateArgs, environment: &Environment) -> anyhow::Result<()> {
     let opening = Opening::MustExist;
     with_engine(&args.settings, environment, opening, async |_, engine| {
-        let status = engine.keyring_status().await?;
-        if args.resume {
-            engine.revive_terms().await?;
-        } else {
-            begin(engine, &status).await?;
+        // What a straggler stored with a retired term could not be read otherwise, to be sealed anew.
+        engine.revive_terms().await?;
+        if !args.resume {
+            begin(engine).await?;
         }
         activate(engine).await?;
         let resealed = reseal(engine).await?;
@@ -129,18 +130,21 @@ fn rotate(args: &RotateArgs, environment: &Environment) -> anyhow::Result<()> {
     })
 }
 
-/// Announces a new term, unless a rotation is not over.
-async fn begin(engine: &Engine, status: &KeyringStatus) -> anyhow::Result<()> {
-    let under_way = status.newest(KeyState::Announced).is_some() || status.to_reseal() > 0;
-    if under_way {
-        return Err(Failure::bad_input("the last rotation is not over yet")
-            .next("Go on with it: keyway keyring rotate --resume")
-            .into());
-    }
-    let term = engine.announce_term().await?;
+/// Announces a new term, unless one is announced already. What an earlier rotation left to be sealed anew is no
+/// hindrance: this one seals it too.
+async fn begin(engine: &Engine) -> anyhow::Result<()> {
+    let announced = engine.announce_term().await;
+    let term = match announced {
+        Err(error @ RotateError::UnderWay { .. }) => {
+            let failure = Failure::bad_input("the last rotation is not over yet")
+                .next("Go on with it: keyway keyring rotate --resume");
+            return Err(anyhow::Error::from(error).context(failure));
+        }
+        announced => announced?,
+    };
     output::notice(&format!(
         "Term {term} is made. It seals in {} seconds, when every server knows it.",
-        ANNOUNCED_FOR.as_secs()
+        engine.announced_for().as_secs()
     ));
     Ok(())
 }
@@ -149,13 +153,7 @@ async fn begin(engine: &Engine, status: &KeyringStatus) -> anyhow::Result<()> {
 async fn activate(engine: &Engine) -> anyhow::Result<()> {
     loop {
         engine.activate_announced().await?;
-        engine.take_up_keys().await?;
-        if engine
-            .keyring_status()
-            .await?
-            .newest(KeyState::Announced)
-            .is_none()
-        {
+        if !engine.is_announcing().await? {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -188,11 +186,17 @@ fn report_unreadable(resealed: &Resealed) -> anyhow::Result<()> {
     let Some(first) = resealed.unreadable.first() else {
         return Ok(());
     };
+    for value in resealed.unreadable.iter().take(UNREADABLE_TOLD) {
+        output::notice(&format!("does not open: {value}"));
+    }
     let what = format!(
         "{} values do not open and stay as they are; the first is {first}",
         resealed.unreadable.len()
     );
     Err(Failure::new(what)
-        .next("They were damaged or moved from another row. Bring them back from a backup, or delete what they belong to.")
+        .next(
+            "Everything else is sealed anew. They were damaged or moved from another row: bring them back from a\n\
+             backup, or delete what they belong to. Their term stays until then.",
+        )
         .into())
 }

@@ -7,16 +7,21 @@ mod transit;
 use crate::config::setting::{Origin, Setting};
 use crate::config::{MasterKeySource, Transit};
 use crate::failure::Failure;
+use crate::files::with_suffix;
 use anyhow::Context as _;
 use keyway_core::entropy::Entropy;
 use keyway_engine::unlock::{MasterKeys, MasterKeysError};
-use keyway_outbound::Transport;
+use keyway_outbound::{DEFAULT_DEADLINE, Transport};
 use keyway_store::BoxFuture;
 use keyway_vault::MasterKey;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// What the files hold, in messages.
+const MASTER_KEY: &str = "the master key";
 
 /// A master key and where it is.
 #[derive(Debug)]
@@ -41,7 +46,8 @@ impl MasterKeyStore {
         Self { source, transport }
     }
 
-    /// The keys there are: the one in use first, then its successor. None means that the file does not exist.
+    /// The keys there are: the one in use first, then its successor. None means that the file does not exist, or
+    /// that the command prints nothing.
     ///
     /// # Errors
     /// If a key cannot be had, or what is there is no master key.
@@ -71,7 +77,7 @@ impl MasterKeyStore {
     }
 
     async fn decrypted(&self, service: &Transit, path: &Path) -> anyhow::Result<Option<Found>> {
-        let Some(ciphertext) = file::read_file(path)? else {
+        let Some(ciphertext) = file::read_secret(path, MASTER_KEY)? else {
             return Ok(None);
         };
         let text = transit::decrypt(&*self.transport, service, ciphertext.trim()).await?;
@@ -116,27 +122,52 @@ impl MasterKeyStore {
         Ok(kept)
     }
 
-    /// Why a database that has keys in it cannot be opened without a master key.
-    pub(crate) fn missing(&self, database: &str) -> Failure {
-        let (place, why) = match &self.source {
-            MasterKeySource::Environment { .. } => ("KEYWAY_MASTER_KEY".to_owned(), String::new()),
-            MasterKeySource::Command(command) => (
-                format!("a key printed by `{}`", command.value),
-                String::new(),
+    /// Why `what`, which has keys in it, cannot be opened without a master key.
+    pub(crate) fn missing(&self, what: &str) -> Failure {
+        let missing = format!("{what} was made with a master key, and {}", self.absence());
+        match &self.source {
+            MasterKeySource::File(_) | MasterKeySource::Transit(_) => Failure::new(missing).next(
+                "Bring that file back from your backup, or say where the key is with --master-key-file,\n\
+                 KEYWAY_MASTER_KEY_FILE or KEYWAY_MASTER_KEY. Nobody can read the secrets without it.\n\
+                 To begin anew, name an empty database.",
             ),
-            MasterKeySource::Transit(service) => {
-                (service.ciphertext_file.display().to_string(), String::new())
+            MasterKeySource::Command(_) | MasterKeySource::Environment { .. } => {
+                Failure::new(missing).next(
+                    "Put the key back where that finds it. Nobody can read the secrets without it.\n\
+                     To begin anew, name an empty database.",
+                )
             }
-            MasterKeySource::File(path) => (path.value.display().to_string(), because(path)),
-        };
-        let what = format!(
-            "the database {database} was made with a master key, and {place}{why} does not exist"
-        );
-        Failure::new(what).next(
-            "Bring that file back from your backup, or say where the key is with --master-key-file,\n\
-             KEYWAY_MASTER_KEY_FILE or KEYWAY_MASTER_KEY. Nobody can read this database's secrets without it.\n\
-             To begin anew, name an empty database.",
-        )
+        }
+    }
+
+    /// Why `database`, in which nothing is yet, cannot be begun without a master key.
+    pub(crate) fn missing_for_empty(&self, database: &str) -> Failure {
+        let what = format!("{database} is empty, and {}", self.absence());
+        match &self.source {
+            MasterKeySource::File(_) | MasterKeySource::Transit(_) => Failure::bad_input(what).next(
+                "Make an application, and the key is made as well:\n\
+                 keyway app create --name Acme --redirect-uri http://localhost:3000/callback",
+            ),
+            MasterKeySource::Command(_) | MasterKeySource::Environment { .. } => {
+                Failure::bad_input(what).next(
+                    "Put a key where that finds it: `head -c 32 /dev/urandom | base64` makes one. Keep a copy apart.",
+                )
+            }
+        }
+    }
+
+    /// That there is no key, in words.
+    fn absence(&self) -> String {
+        match &self.source {
+            MasterKeySource::Environment { .. } => "KEYWAY_MASTER_KEY is not set".to_owned(),
+            MasterKeySource::Command(command) => format!("`{}` prints none", command.value),
+            MasterKeySource::Transit(service) => {
+                format!("{} does not exist", service.ciphertext_file.display())
+            }
+            MasterKeySource::File(path) => {
+                format!("{}{} does not exist", path.value.display(), because(path))
+            }
+        }
     }
 }
 
@@ -147,6 +178,14 @@ impl MasterKeys for MasterKeyStore {
             let found = found.map_err(|error| MasterKeysError(format!("{error:#}")))?;
             Ok(found.into_iter().map(|found| found.key).collect())
         })
+    }
+
+    fn takes_up_to(&self) -> Duration {
+        match &self.source {
+            MasterKeySource::Command(_) => command::DEADLINE,
+            MasterKeySource::Transit(_) => DEFAULT_DEADLINE,
+            MasterKeySource::Environment { .. } | MasterKeySource::File(_) => Duration::ZERO,
+        }
     }
 }
 
@@ -171,7 +210,7 @@ fn with_next(path: &Path) -> [PathBuf; 2] {
 
 /// Where the successor of the key in `path` waits while it replaces it.
 pub(crate) fn next_of(path: &Path) -> PathBuf {
-    file::with_suffix(path, ".next")
+    with_suffix(path, ".next")
 }
 
 fn in_files(path: &Path) -> anyhow::Result<Vec<Found>> {
@@ -187,7 +226,7 @@ fn in_files(path: &Path) -> anyhow::Result<Vec<Found>> {
 /// # Errors
 /// If it cannot be read, or holds no master key.
 pub(crate) fn in_file(path: &Path) -> anyhow::Result<Option<Found>> {
-    let text = file::read_file(path)?;
+    let text = file::read_secret(path, MASTER_KEY)?;
     text.map(|text| parse(&text, path.display().to_string(), Some(path.to_owned())))
         .transpose()
 }

@@ -4,7 +4,8 @@
 use crate::config::setting::Origin;
 use crate::config::{Config, MasterKeySource, providers};
 use crate::failure::Failure;
-use crate::master_key::{self, MasterKeyStore};
+use crate::files::make_private_directory;
+use crate::master_key::MasterKeyStore;
 use crate::portable::import;
 use anyhow::Context as _;
 use keyway_core::entropy::Entropy;
@@ -12,7 +13,8 @@ use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
 use keyway_outbound::{HttpTransport, NetworkPolicy, Transport, Upstreams};
-use keyway_store::{DatabaseUrl, Store};
+use keyway_store::{DatabaseUrl, Store, newest_schema_version};
+use keyway_vault::UnlockError::WrongMasterKey;
 use keyway_vault::{SystemEntropy, Vault};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,9 +75,37 @@ pub(crate) async fn open_database(
     runtime: &Handle,
     opening: Opening,
 ) -> anyhow::Result<Opened> {
+    let store = open_store(config, opening).await?;
+    unlock_store(config, runtime, opening, store).await
+}
+
+/// Opens a database that is there as it is, and unlocks its keys.
+///
+/// # Errors
+/// As [`open_database`], and if it is of an older version, whose tables are not those this program reads.
+pub(crate) async fn open_unchanged(config: &Config, runtime: &Handle) -> anyhow::Result<Opened> {
+    let (store, version) = open_as_it_is(config).await?;
+    let newest = newest_schema_version();
+    if version < newest {
+        let what = format!(
+            "{} is of schema {version}, and this program reads schema {newest}",
+            config.database.value
+        );
+        return Err(Failure::new(what)
+            .next("Use the version of keyway that runs on it. Or back up, and start this one: it migrates the database.")
+            .into());
+    }
+    unlock_store(config, runtime, Opening::MustExist, store).await
+}
+
+async fn unlock_store(
+    config: &Config,
+    runtime: &Handle,
+    opening: Opening,
+    store: Store,
+) -> anyhow::Result<Opened> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let store = open_store(config, opening).await?;
     refuse_half_imported(config, &store).await?;
     let transport: Arc<dyn Transport> = Arc::new(transport(config, runtime)?);
     let master_keys = Arc::new(master_keys(config, &transport));
@@ -90,7 +120,11 @@ pub(crate) async fn open_database(
     })
 }
 
-async fn refuse_half_imported(config: &Config, store: &Store) -> anyhow::Result<()> {
+/// Fails on a database that an unfinished import left behind.
+///
+/// # Errors
+/// If it is one, or does not answer.
+pub(crate) async fn refuse_half_imported(config: &Config, store: &Store) -> anyhow::Result<()> {
     if import::under_way(store).await?.is_none() {
         return Ok(());
     }
@@ -113,7 +147,7 @@ fn make_data_directory(config: &Config) -> anyhow::Result<()> {
         MasterKeySource::Environment { .. } | MasterKeySource::Command(_) => false,
     };
     if has_database || has_key {
-        master_key::file::make_private_directory(directory)?;
+        make_private_directory(directory)?;
     }
     Ok(())
 }
@@ -146,25 +180,41 @@ fn no_database(config: &Config) -> Failure {
 /// # Errors
 /// If it cannot be reached, is not there and must be, or is of a newer version.
 pub(crate) async fn open_store(config: &Config, opening: Opening) -> anyhow::Result<Store> {
-    match opening {
-        Opening::MayMake => make_data_directory(config)?,
-        Opening::MustExist => require_database_file(config)?,
-    }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let url = &config.database.value;
-    let unusable = || {
-        let what = format!(
-            "the database {url} ({}) cannot be used",
-            config.database.origin
-        );
-        Failure::new(what)
+    let store = match opening {
+        Opening::MayMake => {
+            make_data_directory(config)?;
+            connect(config).await?
+        }
+        Opening::MustExist => open_as_it_is(config).await?.0,
     };
-    let store = Store::open(url, clock).await.with_context(unusable)?;
-    if opening == Opening::MustExist && store.schema_version().await.with_context(unusable)? == 0 {
-        return Err(no_database(config).into());
-    }
-    store.migrate().await.with_context(unusable)?;
+    store.migrate().await.with_context(|| unusable(config))?;
     Ok(store)
+}
+
+/// Opens a database that is there, without migrating it, and says of which schema it is.
+///
+/// # Errors
+/// If it cannot be reached, is not there, or is of a newer version.
+pub(crate) async fn open_as_it_is(config: &Config) -> anyhow::Result<(Store, i64)> {
+    require_database_file(config)?;
+    let store = connect(config).await?;
+    let version = store.schema_version().await;
+    match version.with_context(|| unusable(config))? {
+        0 => Err(no_database(config).into()),
+        version => Ok((store, version)),
+    }
+}
+
+async fn connect(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::open(&config.database.value, Arc::new(SystemClock)).await;
+    store.with_context(|| unusable(config))
+}
+
+fn unusable(config: &Config) -> Failure {
+    Failure::new(format!(
+        "the database {} ({}) cannot be used",
+        config.database.value, config.database.origin
+    ))
 }
 
 /// The way to the master key of `config`.
@@ -181,14 +231,23 @@ async fn open_vault(
 ) -> anyhow::Result<Vault> {
     let made = make_master_key(config, (store, master_keys), &**entropy, opening).await?;
     let opened = unlock::open_vault(store, master_keys, &**clock, entropy.clone()).await;
-    if let (Err(_), Some(made)) = (&opened, &made) {
-        // It belongs to no database; left behind, it would only mislead.
-        drop(std::fs::remove_file(made));
-    }
     match opened {
-        Err(error @ UnlockError::Keys(_)) => {
+        Err(UnlockError::Keys(error @ WrongMasterKey { .. })) => {
+            if let Some(made) = made {
+                // Somebody else founded the keys with another one. Left behind, it would only mislead; after
+                // any other failure somebody may have read it meanwhile and founded the keys with it.
+                drop(std::fs::remove_file(made));
+            }
             let failure = wrong_key(config, master_keys).await;
             Err(anyhow::Error::from(error).context(failure))
+        }
+        Err(error @ UnlockError::Keys(_)) => {
+            let what = format!("the keys in {} are not whole", config.database.value);
+            Err(anyhow::Error::from(error).context(
+                Failure::new(what).next(
+                    "The master key is the right one. Bring the database back from a backup.",
+                ),
+            ))
         }
         opened => Ok(opened?),
     }
@@ -229,9 +288,14 @@ async fn make_master_key(
         }
         // Another process may have made key and database since we looked for the file.
         _ if !master_keys.read_all().await?.is_empty() => Ok(None),
-        _ => Err(master_keys
-            .missing(&config.database.value.to_string())
-            .into()),
+        _ if is_empty => {
+            let database = format!("the database {}", config.database.value);
+            Err(master_keys.missing_for_empty(&database).into())
+        }
+        _ => {
+            let database = format!("the database {}", config.database.value);
+            Err(master_keys.missing(&database).into())
+        }
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) fn with_engine<T>(
     })
 }
 
-/// Opens the database that the settings name and its keys, lets `work` use them, and closes the database.
+/// Opens the database that the settings name as it is, and its keys, lets `work` use them, and closes the
+/// database.
 ///
 /// # Errors
 /// Those of the configuration, of opening, and of `work`.
@@ -75,7 +76,7 @@ pub(crate) fn with_database<T>(
     let config = Config::load_settings(flags, environment)?;
     logging::start(&config.log, Program::Command);
     on_runtime(async |runtime| {
-        let opened = open::open_database(&config, runtime.handle(), Opening::MustExist).await?;
+        let opened = open::open_unchanged(&config, runtime.handle()).await?;
         let done = work(&config, &opened).await;
         opened.store.close().await;
         done

@@ -15,6 +15,6 @@ pub mod upstream;
 
 pub use address::{NetworkPolicy, is_public};
 pub use error::{CallError, CallErrorKind, Sent, Whose};
-pub use request::{Request, Response};
+pub use request::{DEFAULT_DEADLINE, Request, Response};
 pub use transport::{HttpTransport, Roots, SetupError, Transport};
 pub use upstream::{AnswerBody, CallBody, Origin, Upload, Upstreams};

@@ -69,8 +69,8 @@ pub struct PortableTable {
 }
 
 /// `name: key columns; other columns`, each column with `:i` or `:b` behind it unless it is a text. The vault's
-/// keys come first: without them the rest means nothing.
-const TABLES: [&str; 17] = [
+/// keys come first: without them the rest means nothing. What grows without end comes last.
+const TABLES: [&str; 19] = [
     "vault_keys: purpose term:i; wrapped:b state master_fingerprint created_at:i state_since:i",
     "signing_keys: kid; sealed:b public_jwk created_at:i",
     "applications: id; organization_id name region environment profile additional blocked:i created_at:i updated_at:i version:i",
@@ -88,15 +88,12 @@ const TABLES: [&str; 17] = [
     "refresh_states: application_id grant_id; lease_owner lease_until:i due_at:i failures:i last_error version:i unheard",
     "sign_ins: application_id id; credential_id status code_digest:b outcome:b family_id code_expires_at:i created_at:i",
     "access_tokens: application_id id; grant_id family_id digest:b audience expires_at:i created_at:i",
-];
-/// The rest of [`TABLES`]: what grows without end comes last.
-const LAST_TABLES: [&str; 2] = [
     "refresh_tokens: application_id id; grant_id family_id digest:b audience scope public_client:i rotates:i used_at:i last_used_at:i family_created_at:i created_at:i",
     "changes: seq:i; at:i application_id entity entity_id action actor detail",
 ];
 
 static PORTABLE: LazyLock<Vec<PortableTable>> = LazyLock::new(|| {
-    let all = TABLES.iter().chain(&LAST_TABLES);
+    let all = TABLES.iter();
     all.map(|text| PortableTable::parse(text)).collect()
 });
 
@@ -105,6 +102,12 @@ static PORTABLE: LazyLock<Vec<PortableTable>> = LazyLock::new(|| {
 #[must_use]
 pub fn portable_tables() -> &'static [PortableTable] {
     &PORTABLE
+}
+
+/// The table of this name, if it is carried.
+#[must_use]
+pub fn portable_table(name: &str) -> Option<&'static PortableTable> {
+    PORTABLE.iter().find(|table| table.name == name)
 }
 
 fn column(text: &'static str) -> Column {
@@ -158,6 +161,31 @@ impl PortableTable {
             insert: statement(name, "INSERT", insert("")),
             insert_numbered: statement(name, "INSERT_NUMBERED", insert("OVERRIDING SYSTEM VALUE ")),
             columns,
+        }
+    }
+
+    /// The value of a row in the column `name`; `None` if there is no such column, or nothing in it.
+    #[must_use]
+    pub fn cell<'r>(&self, row: &'r [Cell], name: &str) -> Option<&'r Cell> {
+        let at = self.columns.iter().position(|column| column.name == name)?;
+        row.get(at).filter(|cell| **cell != Cell::Null)
+    }
+
+    /// The same, if it is a text.
+    #[must_use]
+    pub fn text<'r>(&self, row: &'r [Cell], name: &str) -> Option<&'r str> {
+        match self.cell(row, name)? {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same, if it is a number.
+    #[must_use]
+    pub fn int(&self, row: &[Cell], name: &str) -> Option<i64> {
+        match self.cell(row, name)? {
+            Cell::Int(number) => Some(*number),
+            _ => None,
         }
     }
 

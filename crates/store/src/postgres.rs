@@ -59,6 +59,13 @@ pub(crate) const HOLD_CONNECTOR: Statement = Statement {
         AND deleted_at IS NULL FOR SHARE",
 };
 
+/// The same for the vault's keys as a whole: there is one digest key, and it stays.
+pub(crate) const HOLD_KEYS: Statement = Statement {
+    name: "postgres.HOLD_KEYS",
+    table: "vault_keys",
+    sql: "SELECT term FROM vault_keys WHERE purpose = 'digest' FOR UPDATE",
+};
+
 /// A PostgreSQL server.
 pub(crate) struct Postgres {
     pool: Pool,

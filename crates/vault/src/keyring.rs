@@ -2,7 +2,7 @@
 
 use crate::aead::{KEY_BYTES, RootKey};
 use crate::digest::DigestKey;
-use crate::wrap::{KeyWrapper, UnwrapError, WrapError};
+use crate::master::MasterKey;
 use keyway_core::entropy::Entropy;
 use keyway_core::time::UnixMillis;
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ pub struct StoredKey {
     pub created_at: UnixMillis,
     /// Since when it is in that state.
     pub state_since: UnixMillis,
-    /// [`KeyWrapper::fingerprint`] of the key that wrapped it.
+    /// [`MasterKey::fingerprint`] of the key that wrapped it.
     pub master_fingerprint: String,
 }
 
@@ -145,12 +145,6 @@ pub enum UnlockError {
     BadId {
         /// The id.
         id: i64,
-    },
-    /// The wrapping key could not be used at this moment.
-    #[error("the keys of this database cannot be unwrapped now: {reason}")]
-    Unavailable {
-        /// Why, as the wrapper said it.
-        reason: String,
     },
 }
 
@@ -234,44 +228,41 @@ fn wrap_context(id: i64, purpose: KeyPurpose) -> String {
 
 /// A new random key, wrapped for storage.
 pub(crate) fn make_key(
-    wrapper: &dyn KeyWrapper,
+    master: &MasterKey,
     entropy: &dyn Entropy,
     now: UnixMillis,
     (id, purpose, state): (i64, KeyPurpose, KeyState),
-) -> Result<StoredKey, WrapError> {
+) -> StoredKey {
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
     entropy.fill(bytes.as_mut_slice());
-    Ok(StoredKey {
+    StoredKey {
         id,
         purpose,
-        wrapped: wrapper.wrap(&wrap_context(id, purpose), bytes.as_slice())?,
+        wrapped: master.wrap(&wrap_context(id, purpose), bytes.as_slice()),
         state,
         created_at: now,
         state_since: now,
-        master_fingerprint: wrapper.fingerprint(),
-    })
+        master_fingerprint: master.fingerprint(),
+    }
 }
 
 fn unwrap_key(
-    wrapper: &dyn KeyWrapper,
+    master: &MasterKey,
     key: &StoredKey,
 ) -> Result<Zeroizing<[u8; KEY_BYTES]>, UnlockError> {
     let tampered = UnlockError::Tampered {
         id: key.id,
         purpose: key.purpose,
     };
-    let bytes = match wrapper.unwrap(&wrap_context(key.id, key.purpose), &key.wrapped) {
-        Ok(bytes) => bytes,
-        Err(UnwrapError::Unavailable(reason)) => return Err(UnlockError::Unavailable { reason }),
-        Err(UnwrapError::Malformed | UnwrapError::Refused) => return Err(tampered),
-    };
+    let unwrapped = master.unwrap(&wrap_context(key.id, key.purpose), &key.wrapped);
+    let bytes = unwrapped.map_err(|_| tampered.clone())?;
     <&[u8; KEY_BYTES]>::try_from(bytes.as_slice())
         .map(|bytes| Zeroizing::new(*bytes))
         .map_err(|_| tampered)
 }
 
-fn require_master(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<(), UnlockError> {
-    let given = wrapper.fingerprint();
+fn require_master(master: &MasterKey, keys: &[StoredKey]) -> Result<(), UnlockError> {
+    let given = master.fingerprint();
     match keys.iter().find(|key| key.master_fingerprint != given) {
         Some(key) => {
             let expected = key.master_fingerprint.clone();
@@ -282,9 +273,9 @@ fn require_master(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<(), Un
 }
 
 /// Unwraps one sealing term.
-fn unlock_term(wrapper: &dyn KeyWrapper, key: &StoredKey) -> Result<Term, UnlockError> {
+fn unlock_term(master: &MasterKey, key: &StoredKey) -> Result<Term, UnlockError> {
     let number = term_number(key)?;
-    let root = Arc::new(RootKey::new(&*unwrap_key(wrapper, key)?));
+    let root = Arc::new(RootKey::new(&*unwrap_key(master, key)?));
     Ok(Term {
         number,
         state: key.state,
@@ -292,10 +283,10 @@ fn unlock_term(wrapper: &dyn KeyWrapper, key: &StoredKey) -> Result<Term, Unlock
     })
 }
 
-fn unlock_terms(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<Terms, UnlockError> {
+fn unlock_terms(master: &MasterKey, keys: &[StoredKey]) -> Result<Terms, UnlockError> {
     let mut terms: Vec<Term> = Vec::new();
     for key in keys.iter().filter(|key| key.purpose == KeyPurpose::Sealing) {
-        let term = unlock_term(wrapper, key)?;
+        let term = unlock_term(master, key)?;
         if terms.iter().any(|other| other.number == term.number) {
             return Err(UnlockError::BadId { id: key.id });
         }
@@ -311,63 +302,49 @@ fn term_number(key: &StoredKey) -> Result<u32, UnlockError> {
         .ok_or(UnlockError::BadId { id: key.id })
 }
 
-fn unlock_digest(wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<DigestKey, UnlockError> {
+fn unlock_digest(master: &MasterKey, keys: &[StoredKey]) -> Result<DigestKey, UnlockError> {
     let mut digest_keys = keys.iter().filter(|key| key.purpose == KeyPurpose::Digest);
     let key = digest_keys.next().ok_or(UnlockError::MissingDigestKey)?;
     match digest_keys.next() {
         Some(second) => Err(UnlockError::BadId { id: second.id }),
-        None => Ok(DigestKey::new(&*unwrap_key(wrapper, key)?)),
+        None => Ok(DigestKey::new(&*unwrap_key(master, key)?)),
     }
 }
 
 /// Unwraps every key that is not retired.
-pub(crate) fn unlock(
-    wrapper: &dyn KeyWrapper,
-    keys: &[StoredKey],
-) -> Result<Unlocked, UnlockError> {
+pub(crate) fn unlock(master: &MasterKey, keys: &[StoredKey]) -> Result<Unlocked, UnlockError> {
     let live: Vec<_> = keys
         .iter()
         .filter(|key| key.state != KeyState::Retired)
         .cloned()
         .collect();
-    require_master(wrapper, &live)?;
+    require_master(master, &live)?;
     Ok(Unlocked {
-        digest: unlock_digest(wrapper, &live)?,
-        terms: unlock_terms(wrapper, &live)?,
+        digest: unlock_digest(master, &live)?,
+        terms: unlock_terms(master, &live)?,
     })
-}
-
-/// The keys could not be wrapped by another master key; nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RewrapError {
-    /// They do not open with the present one.
-    #[error(transparent)]
-    Unlock(#[from] UnlockError),
-    /// The new one cannot wrap.
-    #[error(transparent)]
-    Wrap(#[from] WrapError),
 }
 
 /// `keys`, all the keys of a database, wrapped by `to` in place of `from`. The keys themselves stay, so
 /// nothing that was sealed or digested with them has to be touched.
 ///
 /// # Errors
-/// If a key does not open with `from`, or `to` does not wrap or unwrap what it wrapped.
+/// If a key does not open with `from`, or with `to` afterwards.
 pub fn rewrap(
-    from: &dyn KeyWrapper,
-    to: &dyn KeyWrapper,
+    from: &MasterKey,
+    to: &MasterKey,
     keys: &[StoredKey],
-) -> Result<Vec<StoredKey>, RewrapError> {
+) -> Result<Vec<StoredKey>, UnlockError> {
     require_master(from, keys)?;
     let rewrapped = keys.iter().map(|key| {
         let bytes = unwrap_key(from, key)?;
         Ok(StoredKey {
-            wrapped: to.wrap(&wrap_context(key.id, key.purpose), bytes.as_slice())?,
+            wrapped: to.wrap(&wrap_context(key.id, key.purpose), bytes.as_slice()),
             master_fingerprint: to.fingerprint(),
             ..key.clone()
         })
     });
-    let rewrapped = rewrapped.collect::<Result<Vec<_>, RewrapError>>()?;
+    let rewrapped = rewrapped.collect::<Result<Vec<_>, UnlockError>>()?;
     // What cannot be unwrapped again must not replace what can.
     for key in &rewrapped {
         unwrap_key(to, key)?;

@@ -20,10 +20,8 @@ pub mod keyring;
 pub mod master;
 pub mod request_key;
 pub mod vault;
-pub mod wrap;
 
 pub use entropy::SystemEntropy;
-pub use keyring::{KeyPurpose, KeyState, RewrapError, StoredKey, UnlockError, rewrap};
+pub use keyring::{KeyPurpose, KeyState, StoredKey, UnlockError, rewrap};
 pub use master::{MasterKey, MasterKeyError};
 pub use vault::{OpenError, Vault, sealed_prefix, term_of_prefix};
-pub use wrap::{KeyWrapper, UnwrapError, WrapError};

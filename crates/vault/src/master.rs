@@ -3,7 +3,6 @@
 use crate::aead::{KEY_BYTES, NONCE_BYTES, Parts, RootKey, TAG_BYTES, push_field};
 use crate::entropy::SystemEntropy;
 use crate::hash::hex;
-use crate::wrap::{KeyWrapper, UnwrapError, WrapError};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use keyway_core::entropy::Entropy;
@@ -28,6 +27,11 @@ pub enum MasterKeyError {
         bytes: usize,
     },
 }
+
+/// The bytes are no key that this master key wrapped for this use: another one did, or for another use, or they
+/// were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
 
 /// The operator's key. It wraps the keyring's keys and does nothing else.
 pub struct MasterKey {
@@ -95,20 +99,13 @@ impl MasterKey {
         push_field(&mut aad, context.as_bytes());
         aad
     }
-}
 
-/// Wrapped form: version (1) ‖ nonce (12) ‖ ciphertext ‖ tag (16); AES-256-GCM under a key derived
-/// from the master key, with the context as associated data.
-impl KeyWrapper for MasterKey {
-    fn name(&self) -> &'static str {
-        "master key"
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint()
-    }
-
-    fn wrap(&self, context: &str, key: &[u8]) -> Result<Vec<u8>, WrapError> {
+    /// `key`, encrypted for `context`, which names it: under another name it does not open, so wrapped keys
+    /// cannot be exchanged for each other in the database.
+    ///
+    /// Wrapped form: version (1) ‖ nonce (12) ‖ ciphertext ‖ tag (16); AES-256-GCM under a key derived
+    /// from the master key, with the context as associated data.
+    pub(crate) fn wrap(&self, context: &str, key: &[u8]) -> Vec<u8> {
         let aad = Self::aad(context);
         let parts = Parts {
             header: &[WRAP_VERSION],
@@ -116,13 +113,18 @@ impl KeyWrapper for MasterKey {
             aad: &aad,
         };
         // The nonce never comes from an injected source: all wrappings share one derived key.
-        Ok(self.root.seal(&SystemEntropy, &parts, key))
+        self.root.seal(&SystemEntropy, &parts, key)
     }
 
-    fn unwrap(&self, context: &str, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
-        let (version, sealed) = wrapped.split_first().ok_or(UnwrapError::Malformed)?;
+    /// The key wrapped for `context`.
+    pub(crate) fn unwrap(
+        &self,
+        context: &str,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Refused> {
+        let (version, sealed) = wrapped.split_first().ok_or(Refused)?;
         if *version != WRAP_VERSION || sealed.len() < NONCE_BYTES + TAG_BYTES {
-            return Err(UnwrapError::Malformed);
+            return Err(Refused);
         }
         let aad = Self::aad(context);
         let parts = Parts {
@@ -130,9 +132,7 @@ impl KeyWrapper for MasterKey {
             info: &[WRAP_INFO],
             aad: &aad,
         };
-        self.root
-            .open(&parts, sealed)
-            .map_err(|_| UnwrapError::Refused)
+        self.root.open(&parts, sealed).map_err(|_| Refused)
     }
 }
 
@@ -174,18 +174,18 @@ mod tests {
 
     #[test]
     fn a_wrapped_key_is_unwrapped_for_its_context_by_its_key_only() {
-        let wrapped = key(1).wrap("term 1", b"secret").unwrap();
+        let wrapped = key(1).wrap("term 1", b"secret");
         assert_eq!(
             key(1).unwrap("term 1", &wrapped).unwrap().as_slice(),
             b"secret"
         );
-        assert_eq!(key(1).unwrap("term 2", &wrapped), Err(UnwrapError::Refused));
-        assert_eq!(key(2).unwrap("term 1", &wrapped), Err(UnwrapError::Refused));
+        assert_eq!(key(1).unwrap("term 2", &wrapped), Err(Refused));
+        assert_eq!(key(2).unwrap("term 1", &wrapped), Err(Refused));
     }
 
     #[test]
     fn every_changed_or_missing_byte_of_a_wrapped_key_is_noticed() {
-        let wrapped = key(1).wrap("c", b"secret").unwrap();
+        let wrapped = key(1).wrap("c", b"secret");
         for at in 0..wrapped.len() {
             let mut changed = wrapped.clone();
             changed[at] ^= 1;

@@ -6,12 +6,11 @@ use crate::hash::constant_time_eq;
 use crate::keyring::{
     self, DIGEST_KEY_ID, FIRST_TERM, KeyPurpose, KeyState, StoredKey, Terms, UnlockError, Unlocked,
 };
-use crate::wrap::{KeyWrapper, WrapError};
+use crate::master::MasterKey;
 use arc_swap::ArcSwap;
 use keyway_core::entropy::Entropy;
 use keyway_core::sealed::{Digest, DigestKind, SealContext, Sealed};
 use keyway_core::time::Clock;
-use secrecy::{ExposeSecret as _, SecretString};
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -73,26 +72,21 @@ impl Vault {
     /// is sealed with them.
     ///
     /// # Errors
-    /// When the wrapper fails to wrap a key.
+    /// If what was wrapped does not open again: a defect, found before a secret depends on it.
     pub fn found(
-        wrapper: &dyn KeyWrapper,
+        master: &MasterKey,
         entropy: Arc<dyn Entropy>,
         clock: &dyn Clock,
-    ) -> Result<(Self, Vec<StoredKey>), WrapError> {
+    ) -> Result<(Self, Vec<StoredKey>), UnlockError> {
         let now = clock.now();
         let keys = [
             (DIGEST_KEY_ID, KeyPurpose::Digest, KeyState::Active),
             (FIRST_TERM, KeyPurpose::Sealing, KeyState::Active),
         ]
         .into_iter()
-        .map(|key| keyring::make_key(wrapper, &*entropy, now, key))
-        .collect::<Result<Vec<_>, _>>()?;
-        // Proves as well that what was wrapped can be unwrapped, before a secret depends on it.
-        let vault = Self::unlock(wrapper, entropy, &keys).map_err(|error| WrapError {
-            wrapper: wrapper.name().to_owned(),
-            reason: error.to_string(),
-        })?;
-        Ok((vault, keys))
+        .map(|key| keyring::make_key(master, &*entropy, now, key));
+        let keys: Vec<StoredKey> = keys.collect();
+        Ok((Self::unlock(master, entropy, &keys)?, keys))
     }
 
     /// The vault over the keys of a database.
@@ -100,11 +94,11 @@ impl Vault {
     /// # Errors
     /// Says what is wrong with the keys or the master key; see [`UnlockError`].
     pub fn unlock(
-        wrapper: &dyn KeyWrapper,
+        master: &MasterKey,
         entropy: Arc<dyn Entropy>,
         keys: &[StoredKey],
     ) -> Result<Self, UnlockError> {
-        Ok(Self::new(keyring::unlock(wrapper, keys)?, entropy))
+        Ok(Self::new(keyring::unlock(master, keys)?, entropy))
     }
 
     /// Takes up the sealing terms in `keys`, all the keys of the database, in place of those held.
@@ -112,8 +106,8 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Vault::unlock`]; then nothing has changed.
-    pub fn reload(&self, wrapper: &dyn KeyWrapper, keys: &[StoredKey]) -> Result<(), UnlockError> {
-        let Unlocked { terms, .. } = keyring::unlock(wrapper, keys)?;
+    pub fn reload(&self, master: &MasterKey, keys: &[StoredKey]) -> Result<(), UnlockError> {
+        let Unlocked { terms, .. } = keyring::unlock(master, keys)?;
         self.terms.store(Arc::new(terms));
         Ok(())
     }
@@ -139,20 +133,14 @@ impl Vault {
 
     /// A new term, wrapped and announced, with the number after the highest this vault holds. It is to be
     /// stored, held by every process, and only then made active.
-    ///
-    /// # Errors
-    /// When the wrapper fails to wrap it.
-    pub fn new_term(
-        &self,
-        wrapper: &dyn KeyWrapper,
-        clock: &dyn Clock,
-    ) -> Result<StoredKey, WrapError> {
+    #[must_use]
+    pub fn new_term(&self, master: &MasterKey, clock: &dyn Clock) -> StoredKey {
         let id = self
             .terms()
             .last()
             .map_or(FIRST_TERM, |highest| i64::from(*highest) + 1);
         let key = (id, KeyPurpose::Sealing, KeyState::Announced);
-        keyring::make_key(wrapper, &*self.entropy, clock.now(), key)
+        keyring::make_key(master, &*self.entropy, clock.now(), key)
     }
 
     /// The numbers of the terms that open, in ascending order.
@@ -201,26 +189,6 @@ impl Vault {
             aad: &aad,
         };
         key.open(&parts, body).map_err(|_| OpenError::Tampered)
-    }
-
-    /// [`Vault::seal`] of a text.
-    #[must_use]
-    pub fn seal_secret(&self, context: &SealContext<'_>, secret: &SecretString) -> Sealed {
-        self.seal(context, secret.expose_secret().as_bytes())
-    }
-
-    /// [`Vault::open`] of a text.
-    ///
-    /// # Errors
-    /// As [`Vault::open`]; what is not UTF-8 is [`OpenError::Malformed`].
-    pub fn open_secret(
-        &self,
-        context: &SealContext<'_>,
-        sealed: &Sealed,
-    ) -> Result<SecretString, OpenError> {
-        let bytes = self.open(context, sealed)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| OpenError::Malformed)?;
-        Ok(SecretString::from(text))
     }
 
     /// The keyed digest of `data` as a `kind`. Equal data, equal digest, over all replicas and terms.

@@ -123,6 +123,12 @@ impl SignInFault {
     }
 }
 
+/// The page for what went wrong here. It sends the user to the operator, who finds in the log what it was.
+fn faulty(error: &Error) -> Finish {
+    tracing::error!(%error, cause = ?std::error::Error::source(error), "a sign-in could not be finished");
+    Finish::Page(SignInFault::ours(error))
+}
+
 impl Engine {
     /// Ends a sign-in at the provider. Whatever goes wrong after the sign-in is known to be this
     /// browser's is told to the application; nothing before.
@@ -134,8 +140,10 @@ impl Engine {
         let Some(state) = params.state.clone().filter(|s| !s.is_empty()) else {
             return Finish::Page(SignInFault::no_state());
         };
-        let Some((name, started)) = self.own_handle(&state, cookies) else {
-            return Finish::Page(SignInFault::other_browser());
+        let (name, started) = match self.own_handle(&state, cookies) {
+            Ok(Some(own)) => own,
+            Ok(None) => return Finish::Page(SignInFault::other_browser()),
+            Err(error) => return faulty(&error),
         };
         if started.is_expired(self.now()) {
             return Finish::Page(SignInFault::expired());
@@ -143,7 +151,7 @@ impl Engine {
         match self.still_leads_back(&started).await {
             Ok(true) => {}
             Ok(false) => return Finish::Page(SignInFault::withdrawn()),
-            Err(error) => return Finish::Page(SignInFault::ours(&error)),
+            Err(error) => return faulty(&error),
         }
         let engine = self.clone();
         let finished = self
@@ -155,21 +163,29 @@ impl Engine {
                 spent_cookie: name,
             },
             Ok(None) => Finish::Page(SignInFault::used()),
-            Err(error) => {
-                tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "a sign-in could not be finished");
-                Finish::Page(SignInFault::ours(&error))
-            }
+            Err(error) => faulty(&error),
         }
     }
 
     /// The sign-in of `state` among this browser's cookies, and its cookie's name.
-    fn own_handle(&self, state: &str, cookies: Vec<(String, String)>) -> Option<(String, Started)> {
+    fn own_handle(
+        &self,
+        state: &str,
+        cookies: Vec<(String, String)>,
+    ) -> Result<Option<(String, Started)>, Error> {
         let (prefix, suffix) = (self.cookie_prefix(), self.cookie_suffix(state));
         let named = |name: &str| name.starts_with(prefix) && name.ends_with(&suffix);
         let own = cookies.into_iter().filter(|(name, _)| named(name));
+        let mut unknown = Ok(None);
         // Two of one name may come, of which somebody else made one.
-        own.filter_map(|(name, value)| Some((name, self.open_handle(state, &value)?)))
-            .next()
+        for (name, value) in own {
+            match self.open_handle(state, &value) {
+                Ok(Some(started)) => return Ok(Some((name, started))),
+                Ok(None) => {}
+                Err(error) => unknown = Err(error),
+            }
+        }
+        unknown
     }
 
     /// Whether the browser may still be sent where the sign-in began for: an application that withdraws a

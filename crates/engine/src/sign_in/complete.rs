@@ -20,11 +20,9 @@ use keyway_core::sealed::{DigestKind, SealContext, Sealed};
 use keyway_core::sign_in::{CODE_LIFETIME_SECS, Identity, Outcome, Started};
 use keyway_core::token_set::{ActsFor, ProviderTokens, TokenSet, TokenSetState, consent_key};
 use keyway_outbound::CallErrorKind;
+use keyway_store::SealedColumn;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::Arc;
-
-const OUTCOME_PURPOSE: &str = "sign_ins.outcome";
-const TOKENS_PURPOSE: &str = "token_sets.sealed";
 
 /// What a provider gave, and to whom.
 pub(crate) struct Issued<'a> {
@@ -221,7 +219,7 @@ impl Engine {
     pub(crate) fn seal_tokens(&self, id: TokenSetId, tokens: &ProviderTokens) -> Sealed {
         let row = id.to_string();
         let context = SealContext {
-            purpose: TOKENS_PURPOSE,
+            purpose: SealedColumn::TokenSets.as_str(),
             row: &row,
         };
         self.vault().seal(&context, &tokens.to_bytes())
@@ -230,7 +228,7 @@ impl Engine {
     pub(crate) fn open_tokens(&self, set: &TokenSet) -> Result<ProviderTokens, Error> {
         let row = set.id.to_string();
         let context = SealContext {
-            purpose: TOKENS_PURPOSE,
+            purpose: SealedColumn::TokenSets.as_str(),
             row: &row,
         };
         let plain = self.open_sealed(&context, &set.sealed)?;
@@ -288,7 +286,7 @@ impl Engine {
         let row = id.to_string();
         Ok(self.vault().seal(
             &SealContext {
-                purpose: OUTCOME_PURPOSE,
+                purpose: SealedColumn::SignIns.as_str(),
                 row: &row,
             },
             &plain,
@@ -298,7 +296,7 @@ impl Engine {
     pub(crate) fn open_outcome(&self, id: SignInId, sealed: &Sealed) -> Result<Outcome, Error> {
         let row = id.to_string();
         let context = SealContext {
-            purpose: OUTCOME_PURPOSE,
+            purpose: SealedColumn::SignIns.as_str(),
             row: &row,
         };
         let plain = self.open_sealed(&context, sealed)?;

@@ -5,11 +5,13 @@
 
 use super::{Cookie, Returned};
 use crate::engine::Engine;
+use crate::error::Error;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyway_core::scope::Scopes;
 use keyway_core::sealed::{DigestKind, SealContext, Sealed};
 use keyway_core::sign_in::{SIGN_IN_LIFETIME_SECS, Started};
+use keyway_vault::OpenError;
 use std::fmt::Write as _;
 
 const PURPOSE: &str = "sign_in.handle";
@@ -120,13 +122,28 @@ impl Engine {
     }
 
     /// The sign-in in a cookie, or `None` if it is not this state's or was tampered with.
-    pub(crate) fn open_handle(&self, state: &str, value: &str) -> Option<Started> {
-        let sealed = Sealed(URL_SAFE_NO_PAD.decode(value).ok()?);
+    ///
+    /// # Errors
+    /// If it was sealed with a term that this process has not read of yet. One that is retired is none: its
+    /// cookies are over.
+    pub(crate) fn open_handle(&self, state: &str, value: &str) -> Result<Option<Started>, Error> {
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(value) else {
+            return Ok(None);
+        };
+        let (sealed, vault) = (Sealed(bytes), self.vault());
         let context = SealContext {
             purpose: PURPOSE,
             row: state,
         };
-        from_bytes(&self.vault().open(&context, &sealed).ok()?)
+        match vault.open(&context, &sealed) {
+            Ok(plain) => Ok(from_bytes(&plain)),
+            Err(error @ OpenError::UnknownTerm { term })
+                if vault.terms().iter().all(|known| *known < term) =>
+            {
+                Err(self.term_unknown(error))
+            }
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -4,12 +4,16 @@ use keyway_core::grant::Grant;
 use keyway_core::provider::Provider::Google;
 use keyway_core::sealed::Sealed;
 use keyway_engine::keyring::{ANNOUNCED_FOR, KeyringStatus, RETIRES_AFTER_SECS, RotateError};
-use keyway_engine::unlock::MasterKey;
+use keyway_engine::sign_in::Finish;
+use keyway_engine::unlock::{self, MasterKey};
 use keyway_engine::{Engine, ErrorKind};
 use keyway_store::{SealedColumn, SealedRow, StoreError};
-use keyway_testkit::{ALICE, BOB, DEV, SignIn, World, eventually, on_both_databases};
+use keyway_testkit::{
+    ALICE, BOB, DEV, SignIn, World, captured_logs, eventually, on_both_databases,
+};
 use keyway_vault::{KeyState, SystemEntropy, UnlockError, sealed_prefix};
 use secrecy::ExposeSecret as _;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const NO_PAUSE: Duration = Duration::ZERO;
@@ -279,10 +283,7 @@ async fn a_replaced_master_key_leaves_running_servers_at_work_and_every_row_as_i
     // A rotation needs the master key again, and finds the one that counts beside the other.
     let refused = world.engine.announce_term().await;
     assert!(
-        matches!(
-            &refused,
-            Err(RotateError::Unlock(_) | RotateError::Rewrap(_))
-        ),
+        matches!(&refused, Err(RotateError::Unlock(_))),
         "{refused:?}"
     );
     world.masters.replace([world.master_key().to_owned(), text]);
@@ -296,7 +297,7 @@ async fn only_the_master_key_in_use_can_be_replaced_and_only_once(world: &World)
     assert!(
         matches!(
             &wrong,
-            Err(RotateError::Rewrap(keyway_vault::RewrapError::Unlock(
+            Err(RotateError::Unlock(unlock::UnlockError::Keys(
                 UnlockError::WrongMasterKey { .. }
             )))
         ),
@@ -312,6 +313,113 @@ async fn only_the_master_key_in_use_can_be_replaced_and_only_once(world: &World)
     assert_eq!(status(world).await.master_fingerprint, counts.fingerprint());
 }
 
+async fn fingerprints(world: &World) -> BTreeSet<String> {
+    let keys = world
+        .store
+        .read(|s| Box::pin(async move { s.keys().await }));
+    let keys = keys.await.unwrap().into_iter();
+    keys.map(|key| key.master_fingerprint).collect()
+}
+
+async fn a_term_made_while_the_master_key_is_replaced_is_not_left_behind_under_the_old_one(
+    world: &World,
+) {
+    let other = world.second_engine().await;
+    let (old, (new, _)) = (master(world), new_master());
+    let replacing = world
+        .masters
+        .while_one_waits(other.replace_master(&old, &new));
+    let (replaced, announced) = tokio::join!(replacing, world.engine.announce_term());
+    replaced.unwrap();
+    assert!(
+        matches!(announced, Err(RotateError::KeysChanged)),
+        "{announced:?}"
+    );
+    assert_eq!(fingerprints(world).await, [new.fingerprint()].into());
+}
+
+async fn a_process_that_missed_an_activation_seals_nothing_back_with_the_term_before(
+    world: &World,
+) {
+    world.app.connector(Google, DEV).await;
+    let behind = world.second_engine().await;
+    announce(world).await;
+    behind.take_up_keys().await.unwrap();
+    assert!(world.engine.activate_announced().await.unwrap());
+    world.engine.reseal(NO_PAUSE, |_| ()).await.unwrap();
+    // It holds the new term, and believes that the one before seals.
+    behind.tick().await.unwrap();
+    assert_eq!(status(world).await.to_reseal(), 0);
+}
+
+async fn a_server_that_lacks_keys_leaves_the_rotation_to_others(world: &World) {
+    world.app.connector(Google, DEV).await;
+    let other = world.second_engine().await;
+    world.masters.replace([]);
+    world.engine.run_background();
+    other.announce_term().await.unwrap();
+    eventually("it knows that it lacks a key", async || {
+        !world.engine.is_ready().await
+    })
+    .await;
+    age_keys(world, 10).await;
+    assert!(other.activate_announced().await.unwrap());
+    world.engine.tick().await.unwrap();
+    let resealed = other.reseal(NO_PAUSE, |_| ()).await.unwrap();
+    assert!(resealed.is_complete && resealed.done > 0, "{resealed:?}");
+}
+
+async fn a_finished_rotation_is_looked_at_again_only_when_the_old_term_may_be_retired(
+    world: &World,
+) {
+    world.app.connector(Google, DEV).await;
+    let straggler = first_secret(world).await;
+    rotate(world).await;
+    world.engine.tick().await.unwrap();
+    assert_eq!(status(world).await.to_reseal(), 0);
+
+    put_back(world, straggler).await;
+    world.engine.tick().await.unwrap();
+    assert_eq!(status(world).await.to_reseal(), 1, "nobody looked");
+    age_keys(world, RETIRES_AFTER_SECS).await;
+    world.engine.tick().await.unwrap();
+    let after = [(1, KeyState::Retired, false), (2, KeyState::Active, true)];
+    assert_eq!(states(&status(world).await), after);
+}
+
+async fn a_browser_that_returns_to_a_process_without_the_new_term_may_come_again(world: &World) {
+    world.app.connector(Google, DEV).await;
+    let behind = world.second_engine().await;
+    rotate(world).await;
+    let bob = SignIn::of(BOB);
+    let at_provider = world.app.start(&bob).await.unwrap();
+    let params = world.app.at_provider(&at_provider, &bob);
+    captured_logs();
+    let there = world.app.at(&behind);
+    match there.finish(&at_provider, params.clone()).await {
+        Finish::Page(page) => assert_eq!(page.status, 503, "{page:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(captured_logs().contains("a sign-in could not be finished"));
+    behind.take_up_keys().await.unwrap();
+    there.code_from(&at_provider, params).await.unwrap();
+}
+
+async fn a_browser_with_a_cookie_of_a_retired_term_starts_anew(world: &World) {
+    world.app.connector(Google, DEV).await;
+    let bob = SignIn::of(BOB);
+    let at_provider = world.app.start(&bob).await.unwrap();
+    let params = world.app.at_provider(&at_provider, &bob);
+    rotate(world).await;
+    age_keys(world, RETIRES_AFTER_SECS).await;
+    world.engine.reseal(NO_PAUSE, |_| ()).await.unwrap();
+    assert_eq!(world.engine.retire_terms().await.unwrap(), [1]);
+    match world.app.finish(&at_provider, params).await {
+        Finish::Page(page) => assert_eq!(page.status, 400, "{page:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 on_both_databases! {
     a_rotation_seals_everything_anew_and_retires_the_old_term_when_cookies_are_over,
     a_term_seals_only_when_it_was_announced_for_long_enough,
@@ -324,4 +432,10 @@ on_both_databases! {
     a_damaged_value_stays_is_named_and_keeps_its_term,
     a_replaced_master_key_leaves_running_servers_at_work_and_every_row_as_it_was,
     only_the_master_key_in_use_can_be_replaced_and_only_once,
+    a_term_made_while_the_master_key_is_replaced_is_not_left_behind_under_the_old_one,
+    a_process_that_missed_an_activation_seals_nothing_back_with_the_term_before,
+    a_server_that_lacks_keys_leaves_the_rotation_to_others,
+    a_finished_rotation_is_looked_at_again_only_when_the_old_term_may_be_retired,
+    a_browser_that_returns_to_a_process_without_the_new_term_may_come_again,
+    a_browser_with_a_cookie_of_a_retired_term_starts_anew,
 }

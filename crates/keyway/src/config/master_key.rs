@@ -8,7 +8,7 @@ use crate::cli::SettingFlags;
 use crate::failure::Failure;
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
-use url::Url;
+use url::{Host, Url};
 
 const COMMAND_VARIABLE: &str = "KEYWAY_MASTER_KEY_COMMAND";
 const DEFAULT_MOUNT: &str = "transit";
@@ -146,6 +146,38 @@ fn only_one(
     Ok(named.into_iter().flatten().next())
 }
 
+/// Where the service is. The address is shown in messages, so nothing secret may be in it; and a master key
+/// crosses no network in the clear.
+fn transit_address(text: &str) -> anyhow::Result<Url> {
+    let refused = |why: &str, next: &str| Failure::bad_input(why.to_owned()).next(next.to_owned());
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.ok_or_else(|| {
+        let next = "Write it like https://vault.example.com:8200.";
+        refused("transit.address is not an http or https URL", next)
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let next = "Leave out what is before the @: the token in transit.token_file says who asks.";
+        return Err(refused("transit.address holds a user name or a password", next).into());
+    }
+    if url.scheme() == "http" && !is_this_machine(&url) {
+        let next =
+            "Write https://. Plain http is for a service, or its proxy, on this machine alone.";
+        let why = "transit.address is plain http to another machine: the master key would cross the network in the clear";
+        return Err(refused(why, next).into());
+    }
+    Ok(url)
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 fn transit(
     table: &TransitTable,
     (data_dir, base): (&Path, &Path),
@@ -158,15 +190,9 @@ fn transit(
             .next("[transit] needs address, key and token_file.")
     };
     let address = table.address.as_deref().ok_or_else(|| missing("address"))?;
-    let address = Url::parse(address)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
     let ciphertext = table.ciphertext_file.as_ref();
     Ok(Some(Transit {
-        address: address.ok_or_else(|| {
-            Failure::bad_input("transit.address is not an http or https URL")
-                .next("Write it like https://vault.example.com:8200.")
-        })?,
+        address: transit_address(address)?,
         mount: table
             .mount
             .clone()

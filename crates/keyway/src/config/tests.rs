@@ -247,3 +247,37 @@ fn unknown_variables_are_noticed_and_harmless() {
     .unwrap();
     assert_eq!(config.ignored_variables, ["KEYWAY_PORT"]);
 }
+
+#[test]
+fn rule_07_the_address_of_a_key_service_holds_no_secret_and_is_not_asked_in_the_clear() {
+    let at = |address: &str| {
+        let text = format!("[transit]\naddress = '{address}'\nkey = 'k'\ntoken_file = 't'\n");
+        load_file(&text, &[])
+            .map(|_| ())
+            .map_err(|error| format!("{error:?}"))
+    };
+    for address in [
+        "https://vault.example.com:8200",
+        "http://127.0.0.1:8200",
+        "http://[::1]:8200",
+        "http://localhost:8200",
+    ] {
+        assert_eq!(at(address), Ok(()), "{address}");
+    }
+    for address in [
+        "https://hunter2@vault.example",
+        "https://u:hunter2@vault.example",
+    ] {
+        let told = at(address).unwrap_err();
+        assert!(told.contains("a user name or a password"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    for address in [
+        "http://vault.example",
+        "http://10.0.0.1:8200",
+        "http://localhost.example",
+    ] {
+        let told = at(address).unwrap_err();
+        assert!(told.contains("in the clear"), "{told}");
+    }
+}

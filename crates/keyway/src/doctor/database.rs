@@ -12,8 +12,8 @@ use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock;
 use keyway_outbound::Transport;
 use keyway_store::{
-    Cell, DatabaseUrl, SealedColumn, SealedRow, Store, StoreError, check_sqlite,
-    newest_schema_version, portable_tables,
+    Cell, DatabaseUrl, PortableTable, SealedColumn, SealedRow, Store, StoreError, check_sqlite,
+    newest_schema_version, portable_table,
 };
 use keyway_vault::{KeyState, SystemEntropy, Vault};
 use std::collections::BTreeSet;
@@ -24,6 +24,9 @@ use std::sync::Arc;
 const SAMPLE: i64 = 100;
 /// How far the clocks of this machine and of the database may be apart, in milliseconds.
 const CLOCKS_APART_MAX_MS: i64 = 2_000;
+
+/// What to do about a damaged file.
+const RESTORE: &str = "stop the server and restore a backup with `keyway restore FILE --replace`.";
 
 /// Looks at all of it; the store, if it can be worked with.
 pub(super) async fn examine(
@@ -59,7 +62,13 @@ fn failing(what: &'static str, found: anyhow::Result<Finding>) -> Finding {
 async fn whole(config: &Config) -> anyhow::Result<(Option<Store>, Finding)> {
     open::require_database_file(config)?;
     let url = &config.database.value;
-    let cannot = || Failure::new(format!("the database {url} cannot be used"));
+    let cannot = || {
+        let failure = Failure::new(format!("the database {url} cannot be used"));
+        match url {
+            DatabaseUrl::Sqlite(_) => failure.next(format!("If it is damaged: {RESTORE}")),
+            DatabaseUrl::Postgres(_) => failure,
+        }
+    };
     let store = Store::open(url, Arc::new(SystemClock))
         .await
         .with_context(cannot)?;
@@ -75,8 +84,7 @@ async fn whole(config: &Config) -> anyhow::Result<(Option<Store>, Finding)> {
     }
     if version < newest {
         let found = format!("{url} is of schema {version}, this program brings it to {newest}");
-        let next =
-            "Back up. The next start, or the next command, migrates it; then ask the doctor again.";
+        let next = "Back up: `keyway backup` does not migrate it. The next start, or the next other command, does; then ask the doctor again.";
         return Ok((None, Finding::warn("database", found, next)));
     }
     if import::under_way(&store).await?.is_some() {
@@ -86,7 +94,7 @@ async fn whole(config: &Config) -> anyhow::Result<(Option<Store>, Finding)> {
     if let DatabaseUrl::Sqlite(path) = url {
         check_sqlite(path).with_context(|| {
             Failure::new(format!("{} is damaged", path.display()))
-                .next("Stop the server and restore a backup: keyway restore FILE --replace")
+                .next(format!("Do this: {RESTORE}"))
         })?;
     }
     let found = format!("{url}, schema {version}");
@@ -114,7 +122,9 @@ async fn keys(
 ) -> anyhow::Result<Vec<Finding>> {
     let masters = open::master_keys(config, transport);
     if masters.read_all().await?.is_empty() {
-        return Err(masters.missing(&config.database.value.to_string()).into());
+        return Err(masters
+            .missing(&format!("the database {}", config.database.value))
+            .into());
     }
     let rows = store
         .read(|s| Box::pin(async move { s.keys().await }))
@@ -188,61 +198,50 @@ async fn clock(store: &Store) -> anyhow::Result<Finding> {
     Ok(Finding::warn("clock", found, next))
 }
 
-/// Rows of a table, page by page.
-async fn rows_of(store: &Store, name: &str) -> Result<Vec<Vec<Cell>>, StoreError> {
-    let Some(table) = portable_tables().iter().find(|table| table.name == name) else {
-        return Ok(Vec::new());
-    };
-    let mut all: Vec<Vec<Cell>> = Vec::new();
+/// The rows of a table that were not deleted.
+async fn live_rows(
+    store: &Store,
+    table: &'static PortableTable,
+) -> Result<Vec<Vec<Cell>>, StoreError> {
+    let (mut all, mut last): (Vec<Vec<Cell>>, Option<Vec<Cell>>) = (Vec::new(), None);
     loop {
-        let after = all.last().cloned();
+        let after = last.clone();
         let job = store.read(move |s| {
             Box::pin(async move { s.portable_rows(table, after.as_ref(), 500).await })
         });
         let rows = job.await?;
-        if rows.is_empty() {
+        let Some(row) = rows.last() else {
             return Ok(all);
-        }
-        all.extend(rows);
-    }
-}
-
-fn cell<'r>(name: &str, table: &str, row: &'r [Cell]) -> Option<&'r str> {
-    let table = portable_tables().iter().find(|t| t.name == table)?;
-    let at = table
-        .columns
-        .iter()
-        .position(|column| column.name == name)?;
-    match row.get(at)? {
-        Cell::Text(text) => Some(text),
-        _ => None,
+        };
+        last = Some(row.clone());
+        let is_live = |row: &Vec<Cell>| table.cell(row, "deleted_at").is_none();
+        all.extend(rows.into_iter().filter(is_live));
     }
 }
 
 /// Providers that some application has a connector for.
 pub(super) async fn providers_in_use(store: &Store) -> Result<Vec<Provider>, StoreError> {
-    let rows = rows_of(store, "connectors").await?;
-    let names = rows
-        .iter()
-        .filter_map(|row| cell("provider", "connectors", row));
+    let Some(table) = portable_table("connectors") else {
+        return Ok(Vec::new());
+    };
+    let rows = live_rows(store, table).await?;
+    let names = rows.iter().filter_map(|row| table.text(row, "provider"));
     let providers: BTreeSet<Provider> = names.filter_map(|name| name.parse().ok()).collect();
     Ok(providers.into_iter().collect())
 }
 
 async fn credentials(store: &Store) -> anyhow::Result<Finding> {
-    let rows = rows_of(store, "credentials").await?;
-    let of = |name, row| cell(name, "credentials", row);
-    let failing: Vec<&Vec<Cell>> = rows
-        .iter()
-        .filter(|row| of("health_status", row) == Some("failing"))
-        .collect();
+    let table = portable_table("credentials").context("there is no table of credentials")?;
+    let rows = live_rows(store, table).await?;
+    let is_failing = |row: &&Vec<Cell>| table.text(row, "health_status") == Some("failing");
+    let failing: Vec<&Vec<Cell>> = rows.iter().filter(is_failing).collect();
     let Some(first) = failing.first() else {
         return Ok(Finding::ok(
             "credentials",
             format!("{}, none failing", rows.len()),
         ));
     };
-    let text = |name| of(name, first).unwrap_or_default();
+    let text = |name| table.text(first, name).unwrap_or_default();
     let found = format!(
         "{} of {} fail at their provider, the first is {} ({}: {})",
         failing.len(),

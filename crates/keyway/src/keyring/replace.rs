@@ -4,6 +4,7 @@ use crate::cli::ReplaceMasterArgs;
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
+use crate::files::with_suffix;
 use crate::master_key::{self, Found, MasterKeyStore, file};
 use crate::open::{self, Opening};
 use crate::output;
@@ -77,7 +78,7 @@ async fn replace(
     masters: &MasterKeyStore,
     new_file: Option<&Path>,
 ) -> anyhow::Result<Replaced> {
-    let in_use = engine.keyring_status().await?.master_fingerprint;
+    let in_use = engine.master_fingerprint().await?;
     if let Some(done) = finish_interrupted(masters, &in_use).await? {
         return Ok(done);
     }
@@ -126,7 +127,7 @@ async fn finish_interrupted(
 
 /// Moves the new key to where the old one was, which stays beside it.
 fn promote(path: &Path, done: &mut Replaced) -> anyhow::Result<()> {
-    let aside = file::with_suffix(path, &format!(".{}", done.old));
+    let aside = with_suffix(path, &format!(".{}", done.old));
     file::promote(&master_key::next_of(path), path, &aside)?;
     done.place = path.display().to_string();
     done.kept = Some(aside);

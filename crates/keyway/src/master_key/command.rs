@@ -8,7 +8,7 @@ use tokio::process::Command;
 use zeroize::Zeroizing;
 
 /// How long the command may take.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What `command` prints, run by the shell. Its own messages go to standard error.
 ///
@@ -24,7 +24,7 @@ pub(super) async fn run(command: &str) -> anyhow::Result<Zeroizing<String>> {
     process.arg("-c").arg(command).stdin(Stdio::null());
     process.stdout(Stdio::piped()).kill_on_drop(true);
     let child = process.spawn().with_context(|| failed("cannot be run"))?;
-    let ended = tokio::time::timeout(COMMAND_DEADLINE, child.wait_with_output()).await;
+    let ended = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
     let output = ended
         .map_err(|_| failed("did not end within 30 seconds"))?
         .with_context(|| failed("cannot be run"))?;

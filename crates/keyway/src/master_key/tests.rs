@@ -31,7 +31,7 @@ async fn fingerprints(store: &MasterKeyStore) -> Vec<String> {
 async fn a_new_key_is_readable_by_its_owner_only_and_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data/master.key");
-    file::make_private_directory(path.parent().unwrap()).unwrap();
+    crate::files::make_private_directory(path.parent().unwrap()).unwrap();
     let keys = file(path.clone());
     assert!(keys.read_all().await.unwrap().is_empty());
     assert!(keys.make(&path, &SeededEntropy::new(1)).await.unwrap());
@@ -112,4 +112,11 @@ fn a_missing_key_is_explained() {
         failure.contains("/d/master.key (the default place) does not exist"),
         "{failure}"
     );
+}
+
+#[test]
+fn a_term_is_announced_for_as_long_as_a_command_may_take() {
+    let command = MasterKeySource::Command(Setting::from_file("true".to_owned()));
+    assert_eq!(store(command).takes_up_to(), Duration::from_secs(30));
+    assert_eq!(file("/d/master.key".into()).takes_up_to(), Duration::ZERO);
 }

@@ -5,11 +5,12 @@ use super::file;
 use crate::config::Transit;
 use crate::failure::Failure;
 use anyhow::Context as _;
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use keyway_outbound::{Request, Transport};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -32,7 +33,8 @@ struct Answer {
 #[derive(Deserialize)]
 struct Data {
     ciphertext: Option<String>,
-    plaintext: Option<String>,
+    #[serde(default, deserialize_with = "to_zeroizing")]
+    plaintext: Option<Zeroizing<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -66,10 +68,9 @@ pub(super) async fn decrypt(
     ciphertext: &str,
 ) -> anyhow::Result<Zeroizing<String>> {
     let answer = call(transport, service, "decrypt", &Decrypt { ciphertext }).await?;
-    let plain = answer
+    answer
         .plaintext
-        .with_context(|| failed(service, "answered without a plaintext"))?;
-    Ok(Zeroizing::new(plain))
+        .with_context(|| failed(service, "answered without a plaintext"))
 }
 
 async fn call(
@@ -78,14 +79,14 @@ async fn call(
     operation: &str,
     body: &impl Serialize,
 ) -> anyhow::Result<Data> {
-    let body = Zeroizing::new(serde_json::to_vec(body)?);
+    let body = to_wiped(body)?;
     let mut request = Request::new(http::Method::POST, url(service, operation)?)
         .with_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .with_header(TOKEN, token(service)?);
     if let Some(namespace) = &service.namespace {
         request = request.with_header(NAMESPACE, HeaderValue::from_str(namespace)?);
     }
-    request.body = bytes::Bytes::copy_from_slice(&body);
+    request.body = body;
     let answer = transport.send(request).await;
     let answer = answer.with_context(|| failed(service, "cannot be reached"))?;
     if !answer.status.is_success() {
@@ -93,9 +94,33 @@ async fn call(
         let how = format!("answered {}: {}", answer.status, refusal.errors.join("; "));
         return Err(failed(service, &how).into());
     }
-    let parsed: Answer = serde_json::from_slice(&answer.body)
-        .with_context(|| failed(service, "answered in a form that is not its own"))?;
+    let parsed = serde_json::from_slice::<Answer>(&answer.body);
+    wipe(answer.body);
+    let parsed =
+        parsed.with_context(|| failed(service, "answered in a form that is not its own"))?;
     Ok(parsed.data)
+}
+
+/// More than a request with a master key in it has, so that its buffer never grows and leaves a copy behind.
+const BODY_MAX: usize = 512;
+
+/// A body that is wiped from memory when it has been sent.
+fn to_wiped(body: &impl Serialize) -> anyhow::Result<Bytes> {
+    let mut text = Zeroizing::new(Vec::with_capacity(BODY_MAX));
+    serde_json::to_writer(&mut *text, body)?;
+    Ok(Bytes::from_owner(text))
+}
+
+/// Wipes an answer that nobody else holds.
+fn wipe(body: Bytes) {
+    if let Ok(mut body) = body.try_into_mut() {
+        body.zeroize();
+    }
+}
+
+fn to_zeroizing<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Zeroizing<String>>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.map(Zeroizing::new))
 }
 
 fn url(service: &Transit, operation: &str) -> anyhow::Result<Url> {
@@ -112,7 +137,7 @@ fn url(service: &Transit, operation: &str) -> anyhow::Result<Url> {
 
 fn token(service: &Transit) -> anyhow::Result<HeaderValue> {
     let path = &service.token_file;
-    let text = file::read_file(path)?.ok_or_else(|| {
+    let text = file::read_secret(path, "the token for the key service")?.ok_or_else(|| {
         Failure::new(format!("there is no token for the key service in {}", path.display()))
             .next("transit.token_file names a file with a token that may encrypt and decrypt with the key.")
     })?;

@@ -1,11 +1,10 @@
 //! `keyway export`.
 
 use super::format::{Chain, End, FORM, Header, Line, Rows, to_json};
-use crate::backup::refuse_existing;
 use crate::cli::FileArgs;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
-use crate::master_key::file::{create_private, sync_directory, with_suffix};
+use crate::files::{create_private, draft_of, name_asked_for, refuse_existing};
 use crate::open::Opened;
 use crate::output;
 use crate::progress::Progress;
@@ -51,10 +50,9 @@ impl Writing {
 pub(crate) fn run(args: &FileArgs, environment: &Environment) -> anyhow::Result<()> {
     with_database(&args.settings, environment, async |config, opened| {
         refuse_existing(&args.file)?;
-        let draft = with_suffix(&args.file, &format!(".{}", std::process::id()));
+        let draft = draft_of(&args.file);
         let written = write(opened, &draft).await.and_then(|rows| {
-            std::fs::rename(&draft, &args.file)?;
-            sync_directory(&args.file)?;
+            name_asked_for(&draft, &args.file)?;
             Ok(rows)
         });
         if written.is_err() {

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyway_store::{Cell, CellKind, Column, PortableTable, portable_tables};
+use keyway_store::{Cell, CellKind, Column, PortableTable, portable_table};
 use keyway_vault::hash::sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub(super) struct Header {
 pub(super) struct Rows {
     /// The table.
     pub(super) table: String,
-    /// The rows, each with all columns in the order of [`portable_tables`].
+    /// The rows, each with all columns in the order of [`PortableTable::columns`].
     pub(super) rows: Vec<Vec<Value>>,
 }
 
@@ -107,7 +107,7 @@ impl Rows {
     /// # Errors
     /// If there is no such table, or a row is not one of it.
     pub(super) fn cells(self) -> anyhow::Result<(&'static PortableTable, Vec<Vec<Cell>>)> {
-        let table = portable_tables().iter().find(|t| t.name == self.table);
+        let table = portable_table(&self.table);
         let table = table.with_context(|| format!("an unknown table {}", self.table))?;
         let row = |row: Vec<Value>| {
             if row.len() != table.columns.len() {

@@ -22,7 +22,7 @@ use keyway_vault::SystemEntropy;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -39,6 +39,9 @@ pub(crate) struct UnderWay {
     lines: u64,
     /// Rows that are in the database.
     rows: u64,
+    /// What the lines up to here come to, in base64: whoever goes on goes on with the same ones.
+    #[serde(default)]
+    chain: String,
 }
 
 /// How far the import into this database is, if one is not finished.
@@ -90,7 +93,7 @@ struct Whole {
 
 fn unusable(file: &Path, why: &str) -> Failure {
     Failure::bad_input(format!("{} cannot be imported: {why}", file.display()))
-        .next("Export again with this version of keyway. Nothing was written.")
+        .next("Export again with this version of keyway. This run wrote nothing.")
 }
 
 /// Reads the file to its end. What it says is not known to be genuine yet.
@@ -141,24 +144,81 @@ async fn import(
     let begun = begin(args, config, store, whole).await?;
     require_genuine(args, config, runtime, whole).await?;
     let mut progress = Progress::new("importing rows", whole.header.rows);
-    let mut lines = BufReader::new(File::open(&args.file)?).lines().skip(1);
-    let mut at = UnderWay {
-        lines: 0,
-        rows: 0,
-        ..begun.clone()
+    let mut reading = Reading::open(&args.file)?;
+    let genuine = |is| match is {
+        true => Ok(()),
+        false => Err(spoiled(args, config)),
     };
-    while let Line::Rows(rows) = serde_json::from_str(&lines.next().context("the file changed")??)?
-    {
-        at.lines += 1;
-        at.rows += u64::try_from(rows.rows.len()).unwrap_or(0);
+    while let Some(rows) = reading.next().with_context(|| spoiled(args, config))? {
+        let at = reading.at(&whole.header);
+        if at.lines == begun.lines {
+            genuine(at.chain == begun.chain)?;
+        }
         if at.lines > begun.lines {
             store_line(store, rows, &at).await?;
         }
         progress.at(at.rows);
     }
+    // It was checked, and then read once more.
+    genuine(reading.chain == whole.chain)?;
     finish(store).await?;
-    progress.finish(&format!("{} rows imported", at.rows));
+    progress.finish(&format!("{} rows imported", reading.rows));
     Ok(())
+}
+
+/// What is in the database is not what the file was when it was checked.
+fn spoiled(args: &FileArgs, config: &Config) -> Failure {
+    let what = format!(
+        "{} is not what it was when its first lines were imported",
+        args.file.display()
+    );
+    Failure::new(what).next(format!(
+        "Do not use {}: some of it is of unknown origin. Import again into an empty database.",
+        config.database.value
+    ))
+}
+
+/// A file that is read line by line, and how far.
+struct Reading {
+    lines: Lines<BufReader<File>>,
+    chain: Chain,
+    count: u64,
+    rows: u64,
+}
+
+impl Reading {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let mut reading = Self {
+            lines: BufReader::new(File::open(path)?).lines(),
+            chain: Chain::default(),
+            count: 0,
+            rows: 0,
+        };
+        let header = reading.lines.next().context("it is empty")??;
+        reading.chain.add(&header);
+        Ok(reading)
+    }
+
+    /// The next line of rows; `None` at the end.
+    fn next(&mut self) -> anyhow::Result<Option<Rows>> {
+        let line = self.lines.next().context("it ends too early")??;
+        let Line::Rows(rows) = serde_json::from_str(&line)? else {
+            return Ok(None);
+        };
+        self.chain.add(&line);
+        self.count += 1;
+        self.rows += u64::try_from(rows.rows.len()).unwrap_or(0);
+        Ok(Some(rows))
+    }
+
+    fn at(&self, header: &Header) -> UnderWay {
+        UnderWay {
+            export_id: header.export_id.clone(),
+            lines: self.count,
+            rows: self.rows,
+            chain: STANDARD.encode(self.chain.bytes()),
+        }
+    }
 }
 
 /// From where to go on: the beginning, on an empty database.
@@ -188,6 +248,7 @@ async fn begin(
             export_id,
             lines: 0,
             rows: 0,
+            chain: String::new(),
         });
     }
     let what = format!(

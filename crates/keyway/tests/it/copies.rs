@@ -10,6 +10,8 @@ on_both! {
     an_exported_database_is_imported_into_the_other_kind_with_everything_in_it
     an_import_that_stopped_goes_on_and_no_server_starts_before_it_is_done
     a_file_that_was_changed_cut_off_or_sealed_otherwise_is_not_imported
+    a_file_that_changes_after_it_was_checked_is_noticed
+    a_copy_of_an_older_database_is_made_before_anything_migrates_it
 }
 
 fn refused(output: &Output, words: &str) {
@@ -111,13 +113,90 @@ fn a_restore_touches_nothing_until_everything_about_it_is_known_to_be_good() {
         "untouched so far"
     );
     let restored = site.json(&restore);
+    assert_eq!(restored["logs_put_aside"].as_array().unwrap().len(), 0);
     let aside = PathBuf::from(text(&restored, "put_aside"));
     assert!(aside.exists());
     assert!(!site.run(&["app", "show", &later]).status.success());
     assert!(site.run(&["app", "show", &app]).status.success());
     let leftovers = std::fs::read_dir(site.data_dir()).unwrap();
     let names = leftovers.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert!(names.into_iter().all(|name| !name.contains("restoring")));
+    let names: Vec<String> = names.collect();
+    let is_left = |name: &String| name.contains("restoring") || name.contains("draft");
+    assert!(!names.iter().any(is_left), "{names:?}");
+}
+
+/// The database's file.
+fn database_file(site: &Site) -> PathBuf {
+    site.texts("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        .remove(0)
+        .into()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    format!("{}{suffix}", path.display()).into()
+}
+
+#[test]
+fn a_log_that_was_left_behind_does_not_get_into_the_restored_database() {
+    let site = sqlite();
+    let (app, _) = site.app("A");
+    let (file, database) = (site.data_dir().join("backup.db"), database_file(&site));
+    done(&site.run(&["backup", path_text(&file)]));
+    // A server that is killed leaves its log behind.
+    let mut server = site.serve(&[]);
+    let (later, _) = site.app("Later");
+    let log = beside(&database, "-wal");
+    let bytes = std::fs::read(&log).unwrap();
+    server.kill();
+    drop(server);
+    assert!(!bytes.is_empty());
+    std::fs::remove_file(&database).unwrap();
+    drop(std::fs::remove_file(beside(&database, "-shm")));
+    for log in [&log, &beside(&database, ".restoring-wal")] {
+        std::fs::write(log, &bytes).unwrap();
+    }
+
+    let restored = site.json(&["restore", path_text(&file)]);
+    assert!(!site.run(&["app", "show", &later]).status.success());
+    assert!(site.run(&["app", "show", &app]).status.success());
+    let kept = restored["logs_put_aside"][0].as_str().unwrap();
+    assert_eq!(std::fs::read(kept).unwrap(), bytes);
+}
+
+#[test]
+fn a_damaged_database_is_put_aside_as_it_is_and_replaced() {
+    let site = sqlite();
+    let (app, _) = site.app("A");
+    let (file, database) = (site.data_dir().join("backup.db"), database_file(&site));
+    done(&site.run(&["backup", path_text(&file)]));
+    let mut damaged = std::fs::read(&database).unwrap();
+    damaged[..16].copy_from_slice(b"not SQLite at al");
+    std::fs::write(&database, &damaged).unwrap();
+    std::fs::write(beside(&database, "-wal"), b"a log").unwrap();
+
+    let restored = site.json(&["restore", path_text(&file), "--replace"]);
+    let aside = text(&restored, "put_aside");
+    assert_eq!(std::fs::read(&aside).unwrap(), damaged);
+    let log = beside(Path::new(&aside), "-wal");
+    assert_eq!(std::fs::read(log).unwrap(), b"a log");
+    assert!(site.run(&["app", "show", &app]).status.success());
+}
+
+fn a_copy_of_an_older_database_is_made_before_anything_migrates_it(site: &Site) {
+    site.app("A");
+    site.execute("DELETE FROM schema_migrations WHERE version = 5");
+    let versions = || site.texts("SELECT CAST(max(version) AS TEXT) FROM schema_migrations");
+    let export = site.data_dir().join("keyway.export");
+    let words = "this program reads schema 5";
+    refused(&site.run(&["export", path_text(&export)]), words);
+    if site.backend() == Backend::Sqlite {
+        // A backup needs no master key either.
+        std::fs::remove_file(site.data_dir().join("master.key")).unwrap();
+        let copy = site.data_dir().join("backup.db");
+        let made = site.json(&["backup", path_text(&copy)]);
+        assert_eq!(text(&made, "master_key").len(), 16);
+    }
+    assert_eq!(versions(), ["4"]);
 }
 
 /// A site of the other kind, that has the same master key; `None` if there is no such database to test on.
@@ -219,4 +298,36 @@ fn a_file_that_was_changed_cut_off_or_sealed_otherwise_is_not_imported(site: &Si
     // Nothing was written: the database is as empty as before.
     let made = other.run(&["app", "create", "--name", "First"]);
     done(&made);
+}
+
+fn a_file_that_changes_after_it_was_checked_is_noticed(site: &Site) {
+    site.app("Acme");
+    let Some(other) = other_kind(site) else {
+        return;
+    };
+    let file = exported(site);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let pipe = other.data_dir().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            // Whoever reads it first gets what was exported, whoever reads it again something else.
+            for read in [text.clone(), text.replace("Acme", "Evil")] {
+                // The reader may go before the last byte.
+                drop(std::fs::write(&pipe, read));
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+        }
+    });
+    let output = other.run(&["import", path_text(&pipe)]);
+    writer.join().unwrap();
+    refused(&output, "is not what it was");
+    // What is half there stays unusable, and is not completed by the genuine file.
+    refused(&other.run(&["app", "list"]), "is not finished");
+    refused(
+        &other.run(&["import", path_text(&file)]),
+        "is not what it was",
+    );
 }

@@ -140,4 +140,10 @@ fn providers_are_called_and_failing_credentials_named() {
         status == "warn" && found.contains("cannot be reached"),
         "{found}"
     );
+
+    // What was deleted is nobody's trouble any more, and its provider is asked no longer.
+    world.execute("UPDATE credentials SET deleted_at = 1");
+    world.execute("UPDATE connectors SET deleted_at = 1");
+    let findings = told(&world.run(&["doctor", "--json"]));
+    assert_eq!(of(&findings, "credentials")[0].0, "ok", "{findings:#?}");
 }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 on_both! {
     a_rotation_beside_a_running_server_goes_through_and_an_interrupted_one_is_gone_on_with
+    a_value_that_does_not_open_is_named_and_keeps_nobody_from_rotating
+    a_master_key_that_others_may_have_read_is_not_deleted
+    what_is_wrong_with_the_keys_is_told_apart
     a_master_key_in_a_file_is_replaced_and_the_old_one_kept
     a_replacement_that_was_interrupted_still_starts_and_is_finished
     a_master_key_in_a_variable_is_replaced_by_its_successor
@@ -62,6 +65,74 @@ fn a_rotation_beside_a_running_server_goes_through_and_an_interrupted_one_is_gon
     assert_eq!(server.get("/readyz", None).0, 200);
     assert!(server.terminate().0.success());
     assert_eq!(site.serve(&[]).get("/v3/applications", Some(&key)).0, 200);
+}
+
+fn a_value_that_does_not_open_is_named_and_keeps_nobody_from_rotating(site: &Site) {
+    site.app("A");
+    let server = site.serve(&[]);
+    assert_eq!(server.get("/.well-known/jwks.json", None).0, 200);
+    assert!(server.terminate().0.success());
+    site.execute("UPDATE signing_keys SET sealed = substr(sealed, 1, 40)");
+    for _ in 0..2 {
+        let rotated = site.run(&["keyring", "rotate"]);
+        assert_eq!(rotated.status.code(), Some(1));
+        let words = stderr(&rotated);
+        assert!(
+            words.contains("does not open: signing_keys.sealed/"),
+            "{words}"
+        );
+    }
+    assert_eq!(states(&status(site)), ["retiring", "retiring", "active"]);
+}
+
+fn a_master_key_that_others_may_have_read_is_not_deleted(site: &Site) {
+    site.migrate();
+    if site.backend() == keyway_store::Backend::Postgres {
+        site.execute("ALTER TABLE vault_keys ADD CONSTRAINT nothing_fits CHECK (term < 0)");
+    } else {
+        site.execute("CREATE TRIGGER nothing_fits BEFORE INSERT ON vault_keys BEGIN SELECT RAISE(FAIL, 'no'); END");
+    }
+    let failed = site.run(&["app", "create", "--name", "A"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    // Another process may have founded the keys with it meanwhile.
+    assert!(master_file(site).exists(), "{}", stderr(&failed));
+}
+
+fn what_is_wrong_with_the_keys_is_told_apart(site: &Site) {
+    let words = |site: &Site, variables: &[(&str, &str)]| {
+        let mut command = site.command(&["app", "list"]);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert!(!output.status.success());
+        stderr(&output)
+    };
+    site.migrate();
+    let silent = [("KEYWAY_MASTER_KEY_COMMAND", "true")];
+    let told = words(site, &silent);
+    assert!(
+        told.contains("is empty") && told.contains("`true` prints none"),
+        "{told}"
+    );
+    let told = words(site, &[]);
+    assert!(
+        told.contains("is empty") && told.contains("keyway app create"),
+        "{told}"
+    );
+
+    site.app("A");
+    let told = words(site, &silent);
+    assert!(
+        told.contains("was made with a master key, and `true` prints none"),
+        "{told}"
+    );
+    site.execute(
+        "UPDATE vault_keys SET wrapped = substr(wrapped, 1, 20) WHERE purpose = 'sealing'",
+    );
+    let told = words(site, &[]);
+    assert!(
+        told.contains("are not whole") && told.contains("from a backup"),
+        "{told}"
+    );
+    assert!(!told.contains("does not open the database"), "{told}");
 }
 
 fn master_file(site: &Site) -> PathBuf {
@@ -221,6 +292,11 @@ fn a_master_key_is_opened_by_a_key_service(site: &Site) {
     );
 }
 
+fn with_other_token(site: &Site, service: &KeyService) -> PathBuf {
+    std::fs::remove_dir(site.data_dir().join("token")).unwrap();
+    with_service(site, service, "s.right")
+}
+
 fn a_key_service_that_refuses_is_told_with_words(site: &Site) {
     let service = KeyService::start("keys/transit", "keyway", "s.right");
     let config = with_service(site, &service, "s.wrong");
@@ -233,6 +309,16 @@ fn a_key_service_that_refuses_is_told_with_words(site: &Site) {
         "{words}"
     );
     assert!(!words.contains("s.wrong"), "{words}");
+    std::fs::remove_file(site.data_dir().join("token")).unwrap();
+    std::fs::create_dir(site.data_dir().join("token")).unwrap();
+    let refused = site.run(&["app", "create", "--name", "A", "--config", config]);
+    let words = stderr(&refused);
+    assert!(
+        words.contains("the token for the key service in") && words.contains("cannot be read"),
+        "{words}"
+    );
+    let config = with_other_token(site, &service);
+    let config = config.to_str().unwrap();
     let address = service.address();
     drop(service);
     let refused = site.run(&["app", "create", "--name", "A", "--config", config]);

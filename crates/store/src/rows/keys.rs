@@ -2,9 +2,11 @@
 
 use crate::arg::args;
 use crate::error::StoreError;
+use crate::postgres;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::statements;
+use crate::store::Backend;
 use keyway_core::issued::KeyRow;
 
 statements! { "vault_keys";
@@ -18,6 +20,7 @@ statements! { "vault_keys";
         WHERE purpose = $1 AND term = $2 AND state = $3";
     REWRAP = "UPDATE vault_keys SET wrapped = $4, master_fingerprint = $5
         WHERE purpose = $1 AND term = $2 AND master_fingerprint = $3";
+    FINGERPRINT = "SELECT master_fingerprint FROM vault_keys ORDER BY purpose, term LIMIT 1";
     ANY = "SELECT term FROM vault_keys LIMIT 1";
 }
 
@@ -58,6 +61,27 @@ impl Session<'_> {
     /// If the database fails.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
         self.many(&LIST, &[], key).await
+    }
+
+    /// Which master key wraps the keys, on a database of any version.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn master_fingerprint(&mut self) -> Result<Option<String>, StoreError> {
+        let read = |row: &mut Row| row.text("master_fingerprint");
+        self.one(&FINGERPRINT, &[], read).await
+    }
+
+    /// Keeps other transactions that hold the keys waiting until this one ends: what is read afterwards is what
+    /// they left. SQLite's single writer needs no such thing.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn hold_keys(&mut self) -> Result<(), StoreError> {
+        if self.backend() == Backend::Postgres {
+            self.fetch(&postgres::HOLD_KEYS, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Puts a key that is in state `from` into the one `key` says; `false` if it is in another by now.

@@ -123,7 +123,8 @@ fn prefix_count(row: &mut Row) -> Result<(Vec<u8>, i64), StoreError> {
 
 /// Sealed values, of whatever table.
 impl Session<'_> {
-    /// The next values after `after` that do not begin with `prefix`, at most `limit`.
+    /// The next values after `after` that do not begin with `prefix`, at most `limit`. Where there are none it
+    /// reads the rest of the table.
     ///
     /// # Errors
     /// If the database fails.
@@ -134,6 +135,7 @@ impl Session<'_> {
         prefix: &Vec<u8>,
         limit: i64,
     ) -> Result<Vec<(SealedRow, Sealed)>, StoreError> {
+        self.be_patient();
         let args = args![after.application_id, after.id, prefix, limit];
         self.many(column.after(), args, sealed_row).await
     }

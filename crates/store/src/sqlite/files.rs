@@ -2,6 +2,7 @@
 
 use super::{connect, create_private, statement};
 use crate::error::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
@@ -62,6 +63,8 @@ pub struct Settled {
 /// If another process has it open, or the file cannot be read or written.
 pub fn settle_sqlite(path: &Path) -> Result<Settled, StoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Where this fails, the log stays as it was: it may hold what a damaged file does not.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Leaving the log needs the file for oneself.
     connection.busy_timeout(std::time::Duration::ZERO)?;
     let mode = journal_mode(&connection)?;

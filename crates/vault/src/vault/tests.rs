@@ -1,5 +1,5 @@
 use super::*;
-use crate::keyring::{KeyState, RewrapError};
+use crate::keyring::KeyState;
 use crate::master::MasterKey;
 use keyway_core::entropy::SeededEntropy;
 use keyway_core::time::{ManualClock, UnixMillis};
@@ -141,21 +141,6 @@ proptest::proptest! {
 }
 
 #[test]
-fn texts_seal_and_open_and_other_bytes_are_not_texts() {
-    let (vault, _) = founded();
-    let sealed = vault.seal_secret(&ROW, &SecretString::from("s3cret"));
-    assert_eq!(
-        vault.open_secret(&ROW, &sealed).unwrap().expose_secret(),
-        "s3cret"
-    );
-    let binary = vault.seal(&ROW, &[0xff, 0xfe]);
-    assert_eq!(
-        vault.open_secret(&ROW, &binary).map(|_| ()),
-        Err(OpenError::Malformed)
-    );
-}
-
-#[test]
 fn another_process_with_the_same_keys_opens_and_digests_alike() {
     let (vault, keys) = founded();
     let other = Vault::unlock(&master(1), entropy(), &keys).unwrap();
@@ -252,7 +237,7 @@ fn term_of(sealed: &Sealed) -> Option<u32> {
 /// A vault with two terms, the second of which seals, and its keys.
 fn rotated() -> (Vault, Vec<StoredKey>) {
     let (vault, mut keys) = founded();
-    keys.push(vault.new_term(&master(1), &clock()).unwrap());
+    keys.push(vault.new_term(&master(1), &clock()));
     keys[1].state = KeyState::Retiring;
     keys[2].state = KeyState::Active;
     vault.reload(&master(1), &keys).unwrap();
@@ -266,7 +251,7 @@ fn an_announced_term_opens_and_seals_only_once_active() {
         vault.seal(&ROW, b"old"),
         vault.digest(DigestKind::ApiKey, b"key"),
     );
-    keys.push(vault.new_term(&master(1), &clock()).unwrap());
+    keys.push(vault.new_term(&master(1), &clock()));
     assert_eq!((keys[2].id, keys[2].state), (2, KeyState::Announced));
     let behind = Vault::unlock(&master(1), entropy(), &keys[..2]).unwrap();
     vault.reload(&master(1), &keys).unwrap();
@@ -338,16 +323,10 @@ fn another_master_key_wraps_the_same_keys() {
 fn keys_of_another_master_key_or_damaged_ones_are_not_rewrapped() {
     let (_, mut keys) = rotated();
     let refused = keyring::rewrap(&master(2), &master(3), &keys);
-    assert!(matches!(
-        refused,
-        Err(RewrapError::Unlock(UnlockError::WrongMasterKey { .. }))
-    ));
+    assert!(matches!(refused, Err(UnlockError::WrongMasterKey { .. })));
     keys[2].wrapped[20] ^= 1;
     let refused = keyring::rewrap(&master(1), &master(2), &keys);
-    assert!(matches!(
-        refused,
-        Err(RewrapError::Unlock(UnlockError::Tampered { id: 2, .. }))
-    ));
+    assert!(matches!(refused, Err(UnlockError::Tampered { id: 2, .. })));
 }
 
 #[test]

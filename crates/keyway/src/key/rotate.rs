@@ -1,9 +1,8 @@
 //! `keyway key rotate`.
 
+use super::{adding, ending, expiry, key_id, view};
 use crate::cli::SettingFlags;
 use crate::config::environment::Environment;
-use crate::failure::Failure;
-use crate::key::{adding, ending, expiry, view};
 use crate::open::Opening;
 use crate::output;
 use crate::session::{application_id, with_engine};
@@ -40,11 +39,7 @@ pub(crate) struct KeyRotateArgs {
 /// # Errors
 /// In words for the person at the terminal.
 pub(crate) fn run(args: &KeyRotateArgs, environment: &Environment) -> anyhow::Result<()> {
-    let key_id = args.key.parse().map_err(|_| {
-        // It may be the key itself: it is not repeated.
-        Failure::bad_input("that is not the id of an API key")
-            .next("`keyway key list` shows the ids. An id is not the key itself.")
-    })?;
+    let key_id = key_id(&args.key)?;
     with_engine(
         &args.settings,
         environment,
