@@ -9,7 +9,7 @@ use crate::name::check_name;
 use crate::tenant_json::check_member;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
-use keyway_core::credential::{Credential, CredentialSecret, CredentialType, Health, Owner};
+use keyway_core::credential::{Credential, CredentialSecret, CredentialType, Owner};
 use keyway_core::ids::{ConnectorId, CredentialId};
 use keyway_core::page::{LIMIT_MAX, Page};
 use keyway_core::provider::Provider;
@@ -161,57 +161,30 @@ impl Engine {
         connector: &Connector,
         members: &ClientMembers,
     ) -> Result<Option<NewCredentialRows>, Error> {
-        let shared = self.settings().shared_apps.get(&connector.provider);
-        let (owner, client_id) = match (&members.client_id, shared) {
-            (Some(id), _) => (Owner::Application, id.clone()),
-            (None, Some(app)) if app.allows(connector.application_id) => {
-                (Owner::Operator, app.client_id.clone())
-            }
-            _ => return Ok(None),
+        let Some(client_id) = &members.client_id else {
+            let lent = self.lent_to(connector);
+            return Ok(lent.map(|app| NewCredentialRows {
+                credential: self.lent_credential(connector, &connector.name, app),
+                secret: None,
+            }));
         };
-        let data = match owner {
-            Owner::Application => client_data(members),
-            Owner::Operator => Map::new(),
+        let data = client_data(members);
+        let credential = Credential {
+            owner: Owner::Application,
+            provider_project: provider_project(
+                connector.provider,
+                Some(client_id),
+                &connector.settings,
+            ),
+            client_id: Some(client_id.clone()),
+            data_digest: self.data_digest(CredentialType::Connector, &connector.name, &data),
+            ..self.blank_credential(connector, &connector.name)
         };
-        let credential = self.primary_credential(connector, owner, client_id, &data);
-        let secret = match owner {
-            Owner::Operator => None,
-            Owner::Application => {
-                Some(self.new_secret(credential.application_id, credential.id, &data)?)
-            }
-        };
-        Ok(Some(NewCredentialRows { credential, secret }))
-    }
-
-    fn primary_credential(
-        &self,
-        connector: &Connector,
-        owner: Owner,
-        client_id: String,
-        data: &Map<String, Value>,
-    ) -> Credential {
-        let now = self.now();
-        let provider = connector.provider;
-        Credential {
-            id: CredentialId::generate(now, self.entropy()),
-            application_id: connector.application_id,
-            connector_id: connector.id,
-            provider,
-            name: connector.name.clone(),
-            credential_type: CredentialType::Connector,
-            owner,
-            provider_project: provider_project(provider, Some(&client_id), &connector.settings),
-            client_id: Some(client_id),
-            tenant: connector.tenant().map(str::to_owned),
-            borrows_from: None,
-            labels: Map::new(),
-            data_digest: self.data_digest(CredentialType::Connector, &connector.name, data),
-            health: Health::default(),
-            created_at: now,
-            updated_at: now,
-            deleted_at: None,
-            version: 1,
-        }
+        let secret = self.new_secret(credential.application_id, credential.id, &data)?;
+        Ok(Some(NewCredentialRows {
+            credential,
+            secret: Some(secret),
+        }))
     }
 
     /// An application's connectors, newest first.

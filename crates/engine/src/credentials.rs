@@ -7,6 +7,7 @@ use crate::credential_data::{self, ClientMembers, provider_project};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::name::check_name;
+use crate::shared_apps::read_only;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, Health, Owner};
@@ -92,12 +93,14 @@ impl Engine {
         check_name(&new.name)?;
         new.data = credential_data::unmangled(new.data);
         let connector = self.connector(caller, provider).await?;
-        let members = credential_data::check(provider, new.credential_type, &new.data)?;
-        let digest = self.data_digest(new.credential_type, &new.name, &new.data);
+        let rows = match self.lent_rows(&connector, &new) {
+            Some(lent) => lent,
+            None => self.own_rows(&connector, &new)?,
+        };
+        let digest = rows.credential.data_digest;
         if let Some(existing) = self.equal_credential(&connector, digest).await? {
             return Ok(existing);
         }
-        let rows = self.credential_rows(&connector, &new, &members)?;
         let credential = rows.credential.clone();
         let connector_now = connector.clone();
         if let Err(error) = self.store_credential(caller, connector, rows).await {
@@ -124,42 +127,52 @@ impl Engine {
         Ok(job.await?)
     }
 
-    fn credential_rows(
+    fn own_rows(
         &self,
         connector: &Connector,
         new: &NewCredential,
-        members: &ClientMembers,
     ) -> Result<NewCredentialRows, Error> {
-        let now = self.now();
+        let provider = connector.provider;
+        let members = credential_data::check(provider, new.credential_type, &new.data)?;
         let credential = Credential {
-            id: CredentialId::generate(now, self.entropy()),
-            application_id: connector.application_id,
-            connector_id: connector.id,
-            provider: connector.provider,
-            name: new.name.clone(),
             credential_type: new.credential_type,
-            owner: Owner::Application,
-            client_id: members.client_id.clone(),
-            provider_project: provider_project(
-                connector.provider,
-                members.client_id.as_deref(),
-                &new.data,
-            ),
-            tenant: members.tenant.clone(),
-            borrows_from: borrowed_client(connector, new.credential_type, members)?,
-            labels: Map::new(),
+            provider_project: provider_project(provider, members.client_id.as_deref(), &new.data),
+            borrows_from: borrowed_client(connector, new.credential_type, &members)?,
+            client_id: members.client_id,
+            tenant: members.tenant,
             data_digest: self.data_digest(new.credential_type, &new.name, &new.data),
-            health: Health::default(),
-            created_at: now,
-            updated_at: now,
-            deleted_at: None,
-            version: 1,
+            ..self.blank_credential(connector, &new.name)
         };
         let secret = self.new_secret(credential.application_id, credential.id, &new.data)?;
         Ok(NewCredentialRows {
             credential,
             secret: Some(secret),
         })
+    }
+
+    /// A new credential of a connector, of its application's own and without data.
+    pub(crate) fn blank_credential(&self, connector: &Connector, name: &str) -> Credential {
+        let now = self.now();
+        Credential {
+            id: CredentialId::generate(now, self.entropy()),
+            application_id: connector.application_id,
+            connector_id: connector.id,
+            provider: connector.provider,
+            name: name.to_owned(),
+            credential_type: CredentialType::Connector,
+            owner: Owner::Application,
+            client_id: None,
+            provider_project: None,
+            tenant: connector.tenant().map(str::to_owned),
+            borrows_from: None,
+            labels: Map::new(),
+            data_digest: self.data_digest(CredentialType::Connector, name, &Map::new()),
+            health: Health::default(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            version: 1,
+        }
     }
 
     /// Stores a new credential; the first OAuth client of a connector without a default becomes it.
@@ -301,10 +314,7 @@ impl Engine {
 
     async fn data_of(&self, credential: &Credential) -> Result<Map<String, Value>, Error> {
         if credential.owner == Owner::Operator {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
-                "This credential is the operator's shared app; it is changed in the server's configuration.",
-            ));
+            return Err(read_only());
         }
         let bytes = self
             .open_data(credential.application_id, credential.id)
@@ -375,6 +385,9 @@ impl Engine {
         let mut connector = self.connector(caller, provider).await?;
         if connector.active_credential_id == Some(id) {
             return Err(is_default(provider));
+        }
+        if credential.owner == Owner::Operator {
+            return Err(read_only());
         }
         let now = self.now();
         connector.primary_credential_id = connector.primary_credential_id.filter(|p| *p != id);

@@ -37,6 +37,7 @@ pub mod refresh;
 mod revocations;
 mod rounds;
 pub mod service_accounts;
+pub mod shared_apps;
 pub mod sign_in;
 mod signing;
 mod sweeps;

@@ -88,6 +88,7 @@ impl Server {
         let listeners = listener::bind(&config.listen, config.threads.value)?;
         adopt_address(&mut config, listeners.address)?;
         let engine = open::open(&config, runtime, open::Opening::MayMake).await?;
+        settle_shared_apps(&engine).await?;
         engine.run_background();
         let metrics = Arc::new(Metrics::starting_at(engine.now()));
         let admin = CancellationToken::new();
@@ -126,6 +127,19 @@ impl Server {
         self.engine.shutdown().await;
         self.workers.end().await
     }
+}
+
+/// The configuration's shared apps must be those that grants live by.
+async fn settle_shared_apps(engine: &Engine) -> anyhow::Result<()> {
+    let settled = engine.settle_shared_apps().await;
+    let settled = settled.context(Failure::new("shared apps could not be looked up"))?;
+    settled.map_err(|changed| {
+        let what = format!(
+            "[shared_apps.{}] has another client_id than the one that grants live by ({}; grants of one credential: {}). Their tokens are good for that client only: put it back. To change over, have the applications add credentials of their own and their users sign in again, or delete those grants.",
+            changed.provider, changed.former, changed.grants
+        );
+        Failure::bad_input(what).into()
+    })
 }
 
 /// Where nobody said how the server is reached, it is reached where it listens.

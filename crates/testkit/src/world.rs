@@ -14,7 +14,7 @@ use keyway_core::sealed::SealContext;
 use keyway_core::time::{ManualClock, UnixMillis};
 use keyway_core::token_set::{ProviderTokens, TokenSet};
 use keyway_engine::unlock::open_vault;
-use keyway_engine::{Engine, Parts, Settings};
+use keyway_engine::{Engine, Parts, Settings, SharedApp};
 use keyway_outbound::{HttpTransport, NetworkPolicy, Roots};
 use keyway_sandbox::{
     ClientConfig, Control, DEFAULT_TENANT_ID, Dialect, Sandbox, SandboxConfig, Signing,
@@ -162,7 +162,22 @@ impl World {
         (self.engine_on(store.clone()).await, store)
     }
 
+    /// The same, where the operator lends `app`.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub async fn engine_lending(&self, provider: Provider, app: SharedApp) -> Engine {
+        let store = self.database.open(self.clock.clone()).await.unwrap();
+        let mut settings = settings(&self.options);
+        settings.shared_apps.insert(provider, app);
+        self.engine_with(store, settings).await
+    }
+
     async fn engine_on(&self, store: Store) -> Engine {
+        self.engine_with(store, settings(&self.options)).await
+    }
+
+    async fn engine_with(&self, store: Store, settings: Settings) -> Engine {
         let masters = KeptMasterKeys::new([self.master_key.clone()]);
         let entropy = Arc::clone(&self.entropy);
         let vault = open_vault(&self.store, &masters, &*self.clock, entropy);
@@ -175,7 +190,7 @@ impl World {
             catalogue: catalogue(&self.provider_url, self.options.dialect),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
-            settings: settings(&self.options),
+            settings,
             runtime: Handle::current(),
         })
     }

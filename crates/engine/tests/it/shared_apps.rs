@@ -1,12 +1,16 @@
 //! An operator's own provider application, lent to applications that bring none.
 
-use keyway_core::credential::Owner;
+use keyway_core::credential::{CredentialType, Owner};
+use keyway_core::page::Page;
 use keyway_core::provider::Provider::{self, Google, Microsoft, Zoom};
 use keyway_core::scope::Scopes;
 use keyway_engine::connectors::{ConnectorPatch, NewConnector};
-use keyway_engine::credentials::CredentialPatch;
+use keyway_engine::credentials::{CredentialPatch, NewCredential};
+use keyway_engine::shared_apps::ClientChanged;
 use keyway_engine::{AllowedApplications, SharedApp};
-use keyway_testkit::{ALICE, DEV, PROD, SignIn, World, WorldOptions, object, on_both_databases};
+use keyway_testkit::{
+    ALICE, BOB, DEV, PROD, STAGING, SignIn, World, WorldOptions, object, on_both_databases,
+};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -97,6 +101,102 @@ async fn a_shared_app_is_changed_by_nobody_but_the_operator(world: &World) {
         .await;
     assert!(refused.unwrap_err().message().contains("operator"));
     assert_eq!(world.snapshot().await, before);
+}
+
+async fn a_shared_app_is_deleted_by_nobody_even_when_it_is_not_the_default(world: &World) {
+    let app = &world.app;
+    let made = world.engine.create_connector(&app.caller, bare());
+    let shared = made.await.unwrap().active_credential_id.unwrap();
+    let own = app.credential(Google, "own", DEV).await;
+    app.make_default(Google, own.id).await;
+    let gone = world
+        .engine
+        .delete_credential(&app.caller, Google, shared)
+        .await;
+    assert!(gone.unwrap_err().message().contains("operator"));
+    // And the default is given back.
+    app.make_default(Google, shared).await;
+    let grant = app.connect(&SignIn::of(ALICE)).await;
+    assert_eq!(grant.credential_id, Some(shared));
+}
+
+async fn a_shared_app_can_be_added_beside_a_client_of_ones_own(world: &World) {
+    let app = &world.app;
+    let connector = app.connector(Google, DEV).await;
+    let add = || async {
+        let new = NewCredential {
+            name: "the operator's".into(),
+            credential_type: CredentialType::Connector,
+            data: object(json!({})),
+        };
+        world
+            .engine
+            .create_credential(&app.caller, Google, new)
+            .await
+            .unwrap()
+    };
+    let shared = add().await;
+    assert_eq!(shared.owner, Owner::Operator);
+    assert_eq!(add().await.id, shared.id, "an equal one is the same");
+    let listed = world
+        .engine
+        .credentials(&app.caller, Google, Page::default());
+    assert!(listed.await.unwrap().iter().any(|c| c.id == shared.id));
+    // Both serve users at the same time.
+    let lent = app.connect(&SignIn::of(ALICE).through(shared.id)).await;
+    let own = app.connect(&SignIn::of(BOB)).await;
+    assert_eq!(own.credential_id, connector.active_credential_id);
+    for (grant, client) in [(&lent, PROD), (&own, DEV)] {
+        let token = world.tokens(grant).await.access_token;
+        assert_eq!(world.recorder.client_of(&token).as_deref(), Some(client));
+    }
+}
+
+async fn without_a_shared_app_a_credential_needs_a_client(world: &World) {
+    let app = &world.app;
+    app.connector(Google, DEV).await;
+    let new = NewCredential {
+        name: "none".into(),
+        credential_type: CredentialType::Connector,
+        data: object(json!({})),
+    };
+    let refused = world.engine.create_credential(&app.caller, Google, new);
+    assert!(refused.await.unwrap_err().message().contains("client_id"));
+}
+
+/// The same database under a configuration whose shared app has that client.
+async fn reconfigured(world: &World, client: &str) -> Result<(), ClientChanged> {
+    let app = SharedApp {
+        client_id: client.into(),
+        client_secret: format!("{client}-secret").into(),
+        applications: AllowedApplications::All,
+        scopes: Scopes::parse("openid email mail.read").unwrap(),
+    };
+    let engine = world.engine_lending(Google, app).await;
+    engine.settle_shared_apps().await.unwrap()
+}
+
+async fn another_client_is_taken_up_only_while_no_grant_lives_by_the_former(world: &World) {
+    let app = &world.app;
+    let made = world.engine.create_connector(&app.caller, bare());
+    let shared = made.await.unwrap().active_credential_id.unwrap();
+    let client = async || {
+        let found = world.engine.credential(&app.caller, Google, shared).await;
+        found.unwrap().client_id
+    };
+    reconfigured(world, STAGING).await.unwrap();
+    assert_eq!(client().await.as_deref(), Some(STAGING), "with the same id");
+    reconfigured(world, PROD).await.unwrap();
+    let grant = app.connect(&SignIn::of(ALICE)).await;
+    let before = world.snapshot().await;
+    let changed = reconfigured(world, STAGING).await.unwrap_err();
+    assert_eq!(
+        (changed.provider, changed.former.as_str(), changed.grants),
+        (Google, PROD, 1)
+    );
+    assert_eq!(world.snapshot().await, before);
+    reconfigured(world, PROD).await.unwrap();
+    assert_eq!(app.grant(grant.id).await.credential_id, Some(shared));
 }
 
 async fn a_client_of_ones_own_comes_before_the_shared_app(world: &World) {
@@ -199,9 +299,13 @@ on_both_databases!(lending(AllowedApplications::All) =>
     a_shared_app_asks_for_no_more_than_the_operator_allows,
     a_shared_app_is_changed_by_nobody_but_the_operator,
     a_client_of_ones_own_comes_before_the_shared_app,
+    a_shared_app_is_deleted_by_nobody_even_when_it_is_not_the_default,
+    a_shared_app_can_be_added_beside_a_client_of_ones_own,
+    another_client_is_taken_up_only_while_no_grant_lives_by_the_former,
     rule_08_a_shared_app_asks_for_consent_again_and_merges_no_scopes,
     a_client_of_ones_own_beside_the_shared_app_gets_a_free_name,
 );
+on_both_databases!(without_a_shared_app_a_credential_needs_a_client);
 on_both_databases!(lending_at(Microsoft, AllowedApplications::All) =>
     rule_08_consent_is_forced_for_a_shared_app_alone,
 );

@@ -21,6 +21,8 @@ mod replicas;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod shared_app;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod transit;

@@ -8,6 +8,7 @@ use crate::statement::{Statement, statements};
 use keyway_core::credential::{Credential, CredentialType, Health, HealthStatus, Owner};
 use keyway_core::ids::{ApplicationId, ConnectorId, CredentialId};
 use keyway_core::page::{OrderBy, Page, SortBy};
+use keyway_core::provider::Provider;
 use keyway_core::sealed::Digest;
 use keyway_core::time::UnixMillis;
 
@@ -47,6 +48,8 @@ statements! { "credentials";
         AND connector_id = $2 AND name = $3 AND deleted_at IS NULL");
     TWO_OF_TYPE = concat!("SELECT ", columns!(), " FROM credentials WHERE application_id = $1
         AND connector_id = $2 AND credential_type = $3 AND deleted_at IS NULL LIMIT 2");
+    LENT_OTHERWISE = concat!("SELECT ", columns!(), " FROM credentials WHERE provider = $1
+        AND owner = 'operator' AND client_id <> $2 AND deleted_at IS NULL");
     A_BORROWER = concat!("SELECT ", columns!(), " FROM credentials
         WHERE application_id = $1 AND borrows_from = $2 AND deleted_at IS NULL LIMIT 1");
     CREATED_ASC = list!("created_at, id");
@@ -224,6 +227,21 @@ impl Session<'_> {
         let values = args![application_id, connector_id, kind];
         let mut found = self.many(&TWO_OF_TYPE, values, credential).await?;
         Ok(found.pop().filter(|_| found.is_empty()))
+    }
+
+    /// The live credentials of all applications that are the operator's app for `provider`, as another client than
+    /// this.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn lent_with_other_client(
+        &mut self,
+        provider: Provider,
+        client_id: &str,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let provider = provider.as_str();
+        self.many(&LENT_OTHERWISE, args![provider, client_id], credential)
+            .await
     }
 
     /// A live credential that uses this one's client, if there is any.
