@@ -3,14 +3,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Browserless } from './harness/browserless.mjs';
-import { startBulkProvider } from './harness/bulk-provider.mjs';
+import { CONTOSO, MAIL, startContoso } from './harness/bulk-provider.mjs';
 import { DATABASES } from './harness/database.mjs';
 import { rejectsApi } from './harness/rejections.mjs';
 import { startWorld } from './harness/world.mjs';
 
-const MAIL = 'https://www.googleapis.com/auth/gmail.readonly';
-const CONTOSO = 'c0a80101-0000-4000-8000-000000000001';
-const FABRIKAM = 'c0a80101-0000-4000-8000-000000000002';
 const refused = { status: 400, type: 'grant.invalid_authentication' };
 
 for (const database of DATABASES) {
@@ -22,17 +19,12 @@ for (const database of DATABASES) {
     let consent;
 
     before(async () => {
-      bulk = await startBulkProvider({
-        clientId: 'bulk-app',
-        clientSecret: 'bulk-secret-of-the-peer',
-        domains: { 'contoso.test': CONTOSO, 'fabrikam.test': FABRIKAM },
-        delegated: [MAIL],
-      });
+      bulk = await startContoso();
       world = await startWorld({ name: 'bulk', database, providers: bulk.overrides });
-      for (const line of bulk.keyFile.private_key.split('\n').slice(-10, -2)) world.secrets.add('private_key', line);
-      world.secrets.add('client_secret', 'bulk-secret-of-the-peer');
+      bulk.addSecretsTo(world.secrets);
       app = await world.createApp({ name: 'Bulk' });
-      const settings = { clientId: 'bulk-app', clientSecret: 'bulk-secret-of-the-peer' };
+      const { client_id: clientId, client_secret: clientSecret } = bulk.client;
+      const settings = { clientId, clientSecret };
       const create = (provider) => app.nylas.connectors.create({ requestBody: { provider, name: provider, settings } });
       await Promise.all(['google', 'microsoft'].map(create));
       robot = await app.nylas.connectors.credentials.create({

@@ -3,14 +3,20 @@
 // A small control server beside it signs users in and mints provider tokens, because the strict provider and
 // the browserless client are written in this one.
 //
-//     node serve-world.mjs <name> <sqlite|postgres>
+//     node serve-world.mjs <name> <sqlite|postgres> [bulk]
+//
+// With `bulk`, Google and Microsoft are the provider of bulk authentication.
 
 import { once } from 'node:events';
 import http from 'node:http';
+import { Browserless } from './harness/browserless.mjs';
+import { startContoso } from './harness/bulk-provider.mjs';
 import { startWorld } from './harness/world.mjs';
 
-const [name = 'served', database = 'sqlite'] = process.argv.slice(2);
-const world = await startWorld({ name, database });
+const [name = 'served', database = 'sqlite', kind] = process.argv.slice(2);
+const bulk = kind === 'bulk' ? await startContoso() : undefined;
+const world = await startWorld({ name, database, providers: bulk?.overrides });
+bulk?.addSecretsTo(world.secrets);
 const app = await world.createApp({ name });
 
 const actions = {
@@ -32,6 +38,11 @@ const actions = {
   '/issued': async ({ api_key: key }) => {
     world.secrets.add('keyway_token', key);
     return {};
+  },
+  /** {url} -> the parameters the application gets back when the tenant's administrator has consented */
+  '/consent': async ({ url }) => {
+    const { finalUrl } = await new Browserless().travel(url, { stopAt: [app.redirectUri] });
+    return Object.fromEntries(finalUrl.searchParams);
   },
   /** {name} -> an application of its own */
   '/app': async ({ name }) => {
@@ -63,6 +74,8 @@ process.stdout.write(`${JSON.stringify({
   clients: Object.fromEntries(Object.entries(clients).map(([stage, { client_id, client_secret }]) => [
     stage, { client_id, client_secret },
   ])),
+  key_file: bulk?.keyFile,
+  bulk_client: bulk?.client,
 })}\n`);
 
 process.stdin.resume();
@@ -70,3 +83,4 @@ await once(process.stdin, 'end');
 control.closeAllConnections();
 control.close();
 await world.stop();
+await bulk?.close();

@@ -17,7 +17,18 @@ class Refusal extends Error {
   }
 }
 
+export const MAIL = 'https://www.googleapis.com/auth/gmail.readonly';
+export const CONTOSO = 'c0a80101-0000-4000-8000-000000000001';
+
 const decoded = (part) => JSON.parse(Buffer.from(part, 'base64url').toString());
+
+/** The provider of the tests: two tenants, of which the administrator is one of the first. */
+export const startContoso = () => startBulkProvider({
+  clientId: 'bulk-app',
+  clientSecret: 'bulk-secret-of-the-peer',
+  domains: { 'contoso.test': CONTOSO, 'fabrikam.test': 'c0a80101-0000-4000-8000-000000000002' },
+  delegated: [MAIL],
+});
 
 /** A provider on loopback. `delegated` are the scopes its service account may ask for. */
 export async function startBulkProvider({ clientId, clientSecret, domains, delegated }) {
@@ -130,6 +141,11 @@ export async function startBulkProvider({ clientId, clientSecret, domains, deleg
   origin = `http://127.0.0.1:${server.address().port}`;
   return {
     seen,
+    client: { client_id: clientId, client_secret: clientSecret },
+    addSecretsTo(secrets) {
+      for (const line of this.keyFile.private_key.split('\n').slice(-10, -2)) secrets.add('private_key', line);
+      secrets.add('client_secret', clientSecret);
+    },
     keyFile: {
       type: 'service_account',
       project_id: 'project',

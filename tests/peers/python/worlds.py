@@ -47,6 +47,10 @@ class World:
     def service_account(self, permissions):
         return self._control("/service-account", {"permissions": permissions})
 
+    def consent(self, url):
+        """What the application gets back once the tenant's administrator has consented."""
+        return self._control("/consent", {"url": url})
+
     def issued(self, api_key):
         self._control("/issued", {"api_key": api_key})
 
@@ -103,10 +107,10 @@ class World:
 
 
 @contextmanager
-def started(name, database):
+def started(name, database, *kind):
     """A world that is there for as long as the block runs; it ends when its standard input is closed."""
     process = subprocess.Popen(
-        ["node", "serve-world.mjs", name, database],
+        ["node", "serve-world.mjs", name, database, *kind],
         cwd=PEERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )
     line = process.stdout.readline()
