@@ -22,6 +22,7 @@ mod keyring;
 mod keys;
 mod migration;
 mod once;
+mod other_clouds;
 mod outages;
 mod own_credential;
 mod pkce;
