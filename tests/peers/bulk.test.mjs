@@ -41,7 +41,7 @@ for (const database of DATABASES) {
       await bulk?.close();
     });
 
-    const proxied = (grantId, rest) => fetch(`${world.baseUrl}/v3/grants/${grantId}/proxy/${rest}`, {
+    const proxied = (grantId, rest) => fetch(`${world.serverUrl}/v3/grants/${grantId}/proxy/${rest}`, {
       headers: { authorization: `Bearer ${app.apiKey}` },
     });
     const byRobot = (emailAddress, scopes = [MAIL]) => app.nylas.auth.customAuthentication({

@@ -1,6 +1,6 @@
 //! Whose mailbox an address is, as far as its domain alone tells: the well-known mail hosts, as data.
 //!
-//! A company's own domain says nothing here; only its MX records would, and nothing here asks for them.
+//! A company's own domain says nothing by itself; the hosts that take its mail do ([`exchange_host`]).
 
 use crate::provider::Provider;
 
@@ -141,6 +141,65 @@ pub fn mail_host(email: &str) -> Option<MailHost> {
     found.map(|line| line.host)
 }
 
+/// Domains that the mail exchangers of hosts are under.
+const EXCHANGES: &[(&str, MailHost)] = &[
+    ("google.com", GOOGLE),
+    ("googlemail.com", GOOGLE),
+    ("smtp.goog", GOOGLE),
+    ("protection.outlook.com", MICROSOFT),
+    ("mx.microsoft", MICROSOFT),
+    ("yahoodns.net", YAHOO),
+    ("mail.icloud.com", ICLOUD),
+    ("messagingengine.com", kind("fastmail")),
+    ("zoho.com", kind("zoho")),
+    ("zoho.eu", kind("zoho")),
+    ("zoho.in", kind("zoho")),
+    ("zohomail.com", kind("zoho")),
+    ("yandex.net", kind("yandex")),
+    ("yandex.ru", kind("yandex")),
+    ("mail.ru", kind("mail.ru")),
+    ("mailbox.org", kind("mailbox.org")),
+    ("posteo.de", kind("posteo")),
+    ("gmx.net", kind("gmx")),
+];
+
+const GOOGLE: MailHost = MailHost {
+    provider: Provider::Google,
+    imap_type: Some("gmail"),
+};
+const MICROSOFT: MailHost = MailHost {
+    provider: Provider::Microsoft,
+    imap_type: None,
+};
+const YAHOO: MailHost = MailHost {
+    provider: Provider::Yahoo,
+    imap_type: Some("yahoo"),
+};
+const ICLOUD: MailHost = MailHost {
+    provider: Provider::Icloud,
+    imap_type: Some("icloud"),
+};
+
+const fn kind(imap_type: &'static str) -> MailHost {
+    MailHost {
+        provider: Provider::Imap,
+        imap_type: Some(imap_type),
+    }
+}
+
+/// The host behind a domain's mail exchangers, the most preferred of which decides: a filter that stands before
+/// somebody's mailboxes says nothing of them.
+#[must_use]
+pub fn exchange_host(exchangers: &[String]) -> Option<MailHost> {
+    let name = exchangers.first()?;
+    let is_under = |domain: &str| {
+        name.strip_suffix(domain)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let found = EXCHANGES.iter().find(|(domain, _)| is_under(domain));
+    found.map(|(_, host)| *host)
+}
+
 /// The address a query held. Old browser clients write addresses unencoded, so that a `+` in one arrives
 /// as a space; no address has a space of its own before its `@`.
 #[must_use]
@@ -191,6 +250,39 @@ mod tests {
             "gmail.com",
         ] {
             assert_eq!(host(email), None, "{email}");
+        }
+    }
+
+    #[test]
+    fn a_companys_mail_exchangers_tell_whose_mailboxes_it_has() {
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            exchange_host(&names).map(|host| host.provider)
+        };
+        assert_eq!(
+            of(&["aspmx.l.google.com", "alt1.aspmx.l.google.com"]),
+            Some(Provider::Google)
+        );
+        assert_eq!(of(&["smtp.google.com"]), Some(Provider::Google));
+        assert_eq!(
+            of(&["contoso-com.mail.protection.outlook.com"]),
+            Some(Provider::Microsoft)
+        );
+        assert_eq!(
+            of(&["contoso-com.a-v1.mx.microsoft"]),
+            Some(Provider::Microsoft)
+        );
+        assert_eq!(of(&["mx01.mail.icloud.com"]), Some(Provider::Icloud));
+        assert_eq!(of(&["in1-smtp.messagingengine.com"]), Some(Provider::Imap));
+        for other in [
+            &["mx.example.com"][..],
+            &["evilgoogle.com"],
+            &["google.com.evil.example"],
+            &["filter.example.com", "aspmx.l.google.com"],
+            &[""],
+            &[],
+        ] {
+            assert_eq!(of(other), None, "{other:?}");
         }
     }
 

@@ -7,6 +7,7 @@ mod verify;
 
 use self::proof::Proof;
 use self::verify::Verified;
+use crate::applications::changed_meanwhile;
 use crate::caller::Caller;
 use crate::credential_data::text_member;
 use crate::engine::Engine;
@@ -25,6 +26,7 @@ use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
 use keyway_core::token_set::{TokenSet, TokenSetState};
+use keyway_store::Session;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -300,7 +302,8 @@ impl Engine {
             identity,
             acts_for: acts_for.as_ref(),
         };
-        let set = self.new_token_set(&issued, scope.clone(), TokenSetState::Current, None);
+        let (state, id) = (TokenSetState::Current, verified.token_set_id);
+        let set = self.new_token_set(&issued, scope.clone(), state, id);
         let auth = Authentication {
             credential_id: Some(brought.credential.id),
             client_id: brought.credential.client_id.clone(),
@@ -328,6 +331,9 @@ impl Engine {
         let (actor, now) = (auth.actor.clone(), auth.now);
         self.commit(move |s| {
             Box::pin(async move {
+                if let Some(grant) = stored_before(s, set.as_ref()).await? {
+                    return Ok((grant, Vec::new()));
+                }
                 let mut done = transfer(s, auth, set).await?;
                 if !labels.is_empty() {
                     labels.write_on(&mut done.grant);
@@ -370,6 +376,23 @@ impl Engine {
             actor: caller.actor(),
         }
     }
+}
+
+/// The grant that these tokens opened already: an earlier try was told it had failed and had not. The tokens may have
+/// been refreshed since, so that storing them again would bring back a refresh token that was replaced (rule 5).
+async fn stored_before(
+    s: &mut Session<'_>,
+    set: Option<&TokenSet>,
+) -> Result<Option<Grant>, Error> {
+    let Some(set) = set else {
+        return Ok(None);
+    };
+    let Some(stored) = s.token_set(set.application_id, set.id).await? else {
+        return Ok(None);
+    };
+    // Cut off from its grant, if the application has deleted that in the meantime.
+    let grant_id = stored.grant_id.ok_or_else(changed_meanwhile)?;
+    Ok(s.grant(set.application_id, grant_id).await?)
 }
 
 /// A person of whom nothing is known but the address.

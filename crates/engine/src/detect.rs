@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use keyway_core::detect::{MailHost, mail_host};
+use keyway_core::detect::{MailHost, exchange_host, mail_host};
 use keyway_core::email::looks_like_email;
 use keyway_core::ids::ApplicationId;
 use keyway_core::page::LIMIT_MAX;
@@ -65,7 +65,7 @@ impl DetectionLimiter {
 }
 
 impl Engine {
-    /// Which provider `email` belongs to by its domain: among the application's connectors, or among all
+    /// Which provider `email` belongs to by its domain, or by who takes the domain's mail: among the application's connectors, or among all
     /// there are. Where the host's own connector is missing, an IMAP connector serves.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Engine {
             .detections
             .admit(application_id, is_page, self.now())
             .map_err(too_many)?;
-        let found = match mail_host(email) {
+        let found = match self.host_of(email).await {
             Some(host) if all_provider_types => Some(own(host)),
             Some(host) => among(&self.connected(application_id).await?, host),
             None => None,
@@ -101,6 +101,15 @@ impl Engine {
             provider: found.map(|(provider, _)| provider),
             imap_type: found.and_then(|(_, imap_type)| imap_type),
         })
+    }
+
+    /// By the domain alone where it is well known, else by the hosts that take its mail.
+    async fn host_of(&self, email: &str) -> Option<MailHost> {
+        if let Some(host) = mail_host(email) {
+            return Some(host);
+        }
+        let (_, domain) = email.rsplit_once('@')?;
+        exchange_host(&self.inner.parts.mail_exchangers.of(domain).await)
     }
 
     async fn refuse_unknown_or_blocked(&self, id: ApplicationId) -> Result<(), Error> {

@@ -117,6 +117,11 @@ fn lines(config: &Config) -> Vec<Line> {
         from(network.extra_certificates_file.is_none()),
     ));
     lines.push(Line::new(
+        "network.look_up_mail_exchangers",
+        network.look_up_mail_exchangers,
+        from(network.look_up_mail_exchangers),
+    ));
+    lines.push(Line::new(
         "tokens.allow_provider_tokens",
         config.allow_provider_tokens,
         from(!config.allow_provider_tokens),

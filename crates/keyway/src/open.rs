@@ -12,7 +12,9 @@ use keyway_core::entropy::Entropy;
 use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
-use keyway_outbound::{HttpTransport, NetworkPolicy, Transport, Upstreams};
+use keyway_outbound::{
+    HttpTransport, MailExchangers, NameServers, NetworkPolicy, NotAsked, Transport, Upstreams,
+};
 use keyway_store::{DatabaseUrl, Store, newest_schema_version};
 use keyway_vault::UnlockError::WrongMasterKey;
 use keyway_vault::{SystemEntropy, Vault};
@@ -54,6 +56,7 @@ pub(crate) async fn open(
     let opened = open_database(config, runtime, opening).await?;
     Ok(Engine::new(Parts {
         transport: opened.transport,
+        mail_exchangers: mail_exchangers(config, runtime),
         catalogue: config.catalogue(),
         settings: settings(config),
         runtime: runtime.clone(),
@@ -295,6 +298,20 @@ async fn make_master_key(
         _ => {
             let database = format!("the database {}", config.database.value);
             Err(master_keys.missing(&database).into())
+        }
+    }
+}
+
+/// Who is asked who takes a domain's mail. Without name servers detection knows well-known domains only.
+fn mail_exchangers(config: &Config, runtime: &Handle) -> Arc<dyn MailExchangers> {
+    if !config.network.look_up_mail_exchangers {
+        return Arc::new(NotAsked);
+    }
+    match NameServers::of_system(runtime.clone()) {
+        Ok(servers) => Arc::new(servers),
+        Err(error) => {
+            tracing::warn!(%error, "provider detection asks nobody who takes a domain's mail");
+            Arc::new(NotAsked)
         }
     }
 }

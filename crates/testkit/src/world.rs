@@ -5,6 +5,8 @@ use crate::database::TestDatabase;
 use crate::master_keys::KeptMasterKeys;
 use crate::options::WorldOptions;
 use crate::recorder::Recorder;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, EndpointOverrides};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::entropy::Entropy;
@@ -15,7 +17,7 @@ use keyway_core::time::{ManualClock, UnixMillis};
 use keyway_core::token_set::{ProviderTokens, TokenSet};
 use keyway_engine::unlock::open_vault;
 use keyway_engine::{Engine, Parts, Settings, SharedApp};
-use keyway_outbound::{HttpTransport, NetworkPolicy, Roots};
+use keyway_outbound::{HttpTransport, MailExchangers, NetworkPolicy, Roots};
 use keyway_sandbox::{
     ClientConfig, Control, DEFAULT_TENANT_ID, Dialect, Sandbox, SandboxConfig, Signing,
 };
@@ -112,6 +114,7 @@ impl World {
                 .unwrap(),
             master_keys: Arc::new(masters.clone()),
             transport: recorder.clone(),
+            mail_exchangers: Arc::new(TestMailExchangers),
             catalogue: catalogue(&provider_url, options.dialect),
             clock: clock.clone(),
             entropy: Arc::clone(&entropy),
@@ -187,6 +190,7 @@ impl World {
             vault,
             master_keys: Arc::new(masters),
             transport: self.recorder.clone(),
+            mail_exchangers: Arc::new(TestMailExchangers),
             catalogue: catalogue(&self.provider_url, self.options.dialect),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
@@ -298,6 +302,22 @@ fn client(options: &WorldOptions, id: &str) -> ClientConfig {
         client.project.clone_from(project);
     }
     client
+}
+
+/// Domains named after the host that takes their mail: `google.test`, `microsoft.test`.
+struct TestMailExchangers;
+
+impl MailExchangers for TestMailExchangers {
+    fn of(&self, domain: &str) -> BoxFuture<'static, Vec<String>> {
+        let hosts: &[&str] = match domain {
+            "google.test" => &["aspmx.l.google.com", "alt1.aspmx.l.google.com"],
+            "microsoft.test" => &["microsoft-test.mail.protection.outlook.com"],
+            "filtered.test" => &["filter.example", "aspmx.l.google.com"],
+            _ => &[],
+        };
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        std::future::ready(hosts).boxed()
+    }
 }
 
 fn transport() -> HttpTransport {

@@ -34,7 +34,7 @@ function configurationFile(issuer, overrides) {
     const endpoints = Object.entries({ ...strict, ...overrides[provider] });
     return [`[providers.${provider}]`, ...endpoints.map(([name, url]) => `${name} = "${url}"`), ''].join('\n');
   });
-  return sections.join('\n');
+  return ['[network]', 'look_up_mail_exchangers = false', '', ...sections].join('\n');
 }
 
 /**

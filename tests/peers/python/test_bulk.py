@@ -32,7 +32,7 @@ def authenticate(world, provider, kind, **settings):
 
 
 def proxied(world, grant_id, path):
-    url = f"{world.facts.base_url}/v3/grants/{grant_id}/proxy/{path}"
+    url = f"{world.facts.server_url}/v3/grants/{grant_id}/proxy/{path}"
     return requests.get(url, headers={"Authorization": f"Bearer {world.facts.api_key}"}, timeout=30)
 
 

@@ -68,7 +68,12 @@ impl Engine {
             acts_for: None,
         };
         let scope = granted_scopes(entry, &started.scope, &tokens);
-        let set = self.new_token_set(&issued, scope, TokenSetState::Pending, Some(started.id));
+        // A sign-in's pending set has the sign-in's own id, and so needs no index to be found by it.
+        let id = TokenSetId::from_u128(started.id.as_uuid().as_u128());
+        let set = TokenSet {
+            sign_in_id: Some(started.id),
+            ..self.new_token_set(&issued, scope, TokenSetState::Pending, id)
+        };
         self.store_outcome(
             started,
             identity,
@@ -167,14 +172,9 @@ impl Engine {
         issued: &Issued<'_>,
         scope: keyway_core::scope::Scopes,
         state: TokenSetState,
-        sign_in_id: Option<SignInId>,
+        id: TokenSetId,
     ) -> TokenSet {
         let now = self.now();
-        // A sign-in's pending set has the sign-in's own id, and so needs no index to be found by it.
-        let id = match sign_in_id {
-            Some(id) => TokenSetId::from_u128(id.as_uuid().as_u128()),
-            None => TokenSetId::generate(now, self.entropy()),
-        };
         let Issued {
             credential,
             client,
@@ -202,7 +202,7 @@ impl Engine {
             application_id: credential.application_id,
             grant_id: None,
             credential_id: credential.id,
-            sign_in_id,
+            sign_in_id: None,
             provider: credential.provider,
             state,
             sealed: self.seal_tokens(id, &secrets),

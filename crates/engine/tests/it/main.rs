@@ -36,3 +36,4 @@ mod shared_apps;
 mod sizes;
 mod tenants;
 mod tokens;
+mod told_wrongly;

@@ -180,6 +180,7 @@ impl World {
         let engine = Engine::new(Parts {
             store: staged.await.unwrap(),
             vault,
+            mail_exchangers: Arc::new(keyway_outbound::NotAsked),
             master_keys: Arc::new(masters),
             transport: Arc::new(Line {
                 process: id,

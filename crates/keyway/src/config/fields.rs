@@ -44,6 +44,7 @@ const PLAIN: [(&str, &[&str]); 7] = [
             "allow_private_addresses",
             "trusted_proxies",
             "extra_certificates_file",
+            "look_up_mail_exchangers",
         ],
     ),
     ("limits", &["requests_per_second"]),
@@ -206,7 +207,9 @@ mod tests {
             | "write_timeout_seconds"
             | "serve_through_outage_seconds"
             | "requests_per_second" => "1",
-            "allow_private_addresses" | "allow_provider_tokens" => "true",
+            "allow_private_addresses" | "allow_provider_tokens" | "look_up_mail_exchangers" => {
+                "true"
+            }
             "trusted_proxies" | "applications" | "scopes" => "[]",
             "format" => "'json'",
             _ => "'x'",

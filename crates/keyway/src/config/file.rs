@@ -154,6 +154,8 @@ pub(crate) struct NetworkTable {
     pub(crate) trusted_proxies: Vec<String>,
     /// Certificate authorities to be trusted beside the public ones, in PEM form.
     pub(crate) extra_certificates_file: Option<String>,
+    /// Whether the name servers are asked who takes a domain's mail.
+    pub(crate) look_up_mail_exchangers: Option<bool>,
 }
 
 /// `[limits]`

@@ -19,6 +19,8 @@ pub(crate) struct Network {
     pub(crate) roots: Roots,
     /// The file with those beyond the public ones.
     pub(crate) extra_certificates_file: Option<String>,
+    /// Whether the name servers are asked who takes a domain's mail.
+    pub(crate) look_up_mail_exchangers: bool,
 }
 
 impl Network {
@@ -38,6 +40,7 @@ impl Network {
             trusted_proxies_text: table.trusted_proxies,
             roots: roots(table.extra_certificates_file.as_deref())?,
             extra_certificates_file: table.extra_certificates_file,
+            look_up_mail_exchangers: table.look_up_mail_exchangers.unwrap_or(true),
         })
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 
 on_both_databases!(
     a_mailbox_is_known_where_a_connector_serves_it,
+    a_companys_mailboxes_are_known_by_who_takes_its_mail,
     a_page_that_knows_the_client_id_may_ask,
     rule_08_twenty_detections_a_minute_are_answered_to_each_application,
 );
@@ -32,6 +33,24 @@ async fn imap_connector(world: &World, app: &TestApplication) {
 async fn detect(world: &World, query: &str) -> Answered {
     let asked = post(format!("{PATH}?{query}")).bearer(world.app.api_key());
     Client::of(world).send(asked).await
+}
+
+async fn a_companys_mailboxes_are_known_by_who_takes_its_mail(world: &World) {
+    world.app.connector(Provider::Google, DEV).await;
+    let all = "&all_provider_types=true";
+    for (domain, more, provider) in [
+        ("google.test", "", Some("google")),
+        ("microsoft.test", "", None),
+        ("microsoft.test", all, Some("microsoft")),
+        ("filtered.test", all, None),
+        ("unknown.test", all, None),
+    ] {
+        let answer = detect(world, &format!("email=ann@{domain}{more}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let data = &answer.json()["data"];
+        assert_eq!(data["detected"], provider.is_some(), "{domain}{more}");
+        assert_eq!(data["provider"].as_str(), provider, "{domain}{more}");
+    }
 }
 
 async fn a_mailbox_is_known_where_a_connector_serves_it(world: &World) {

@@ -1,0 +1,140 @@
+//! Which hosts take a domain's mail: the one question asked of the name service beside addresses (RFC 5321, 5.1).
+//! The answer is compared, and nobody is connected to for its sake.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::RData;
+use std::fmt;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use url::Host;
+
+/// How long the name service may take; somebody looks at a page meanwhile.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
+/// Of a domain's hosts, as many are looked at.
+const EXCHANGERS_MAX: usize = 20;
+
+/// What a domain publishes about its mail.
+pub trait MailExchangers: Send + Sync {
+    /// The hosts that take the domain's mail, most preferred first, in lower case and without a dot at the end. None
+    /// if there are none, or nobody knows just now.
+    fn of(&self, domain: &str) -> BoxFuture<'static, Vec<String>>;
+}
+
+/// Nobody is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct NotAsked;
+
+impl MailExchangers for NotAsked {
+    fn of(&self, _: &str) -> BoxFuture<'static, Vec<String>> {
+        std::future::ready(Vec::new()).boxed()
+    }
+}
+
+/// The system's name servers. What they say is remembered for as long as they allow.
+#[derive(Clone)]
+pub struct NameServers {
+    resolver: TokioResolver,
+    runtime: Handle,
+}
+
+impl fmt::Debug for NameServers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameServers(..)")
+    }
+}
+
+/// The system does not say which name servers to ask.
+#[derive(Debug, thiserror::Error)]
+#[error("the system's name servers are not known: {0}")]
+pub struct NoNameServers(String);
+
+impl NameServers {
+    /// Those the system is set up with; asked on `runtime`, which must have I/O and time enabled.
+    ///
+    /// # Errors
+    /// If there is no such set-up, or it cannot be read.
+    pub fn of_system(runtime: Handle) -> Result<Self, NoNameServers> {
+        let guard = runtime.enter();
+        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        drop(guard);
+        Ok(Self {
+            resolver: resolver.map_err(|error| NoNameServers(error.to_string()))?,
+            runtime,
+        })
+    }
+}
+
+impl MailExchangers for NameServers {
+    fn of(&self, domain: &str) -> BoxFuture<'static, Vec<String>> {
+        let Some(name) = whole_name(domain) else {
+            return NotAsked.of(domain);
+        };
+        let resolver = self.resolver.clone();
+        let asked = self
+            .runtime
+            .spawn(tokio::time::timeout(LOOK_UP_LIMIT, ask(resolver, name)));
+        async move {
+            match asked.await {
+                Ok(Ok(found)) => found,
+                _ => Vec::new(),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The name as it is asked for: ASCII, and whole, so that no search list of the system's is tried.
+fn whole_name(domain: &str) -> Option<String> {
+    match Host::parse(domain).ok()? {
+        Host::Domain(name) if name.contains('.') => {
+            Some(format!("{}.", name.trim_end_matches('.')))
+        }
+        _ => None,
+    }
+}
+
+async fn ask(resolver: TokioResolver, name: String) -> Vec<String> {
+    let Ok(found) = resolver.mx_lookup(name).await else {
+        return Vec::new();
+    };
+    let records = found
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii().to_lowercase())),
+            _ => None,
+        });
+    let mut records: Vec<_> = records.collect();
+    records.sort();
+    let hosts = records.into_iter().take(EXCHANGERS_MAX);
+    hosts
+        .map(|(_, host)| host.trim_end_matches('.').to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_public_kind_are_asked_for() {
+        assert_eq!(whole_name("Example.COM").as_deref(), Some("example.com."));
+        assert_eq!(
+            whole_name("bücher.example").as_deref(),
+            Some("xn--bcher-kva.example.")
+        );
+        for bad in [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "a b.c",
+            "",
+            "a/b.c",
+            "a_b\0.c",
+        ] {
+            assert_eq!(whole_name(bad), None, "{bad:?}");
+        }
+    }
+}
