@@ -19,7 +19,7 @@ use keyway_core::ids::ApplicationId;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_core::time::{Clock, UnixMillis};
-use keyway_outbound::Transport;
+use keyway_outbound::{Mailboxes, Transport};
 use keyway_store::{Session, Store};
 use keyway_vault::Vault;
 use secrecy::SecretString;
@@ -94,6 +94,8 @@ pub struct Parts {
     pub master_keys: Arc<dyn MasterKeys>,
     /// The way out.
     pub transport: Arc<dyn Transport>,
+    /// The way to mail accounts.
+    pub mailboxes: Arc<dyn Mailboxes>,
     /// What providers are like.
     pub catalogue: Catalogue,
     /// The present.

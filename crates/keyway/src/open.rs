@@ -12,7 +12,7 @@ use keyway_core::entropy::Entropy;
 use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
-use keyway_outbound::{HttpTransport, NetworkPolicy, Transport, Upstreams};
+use keyway_outbound::{HttpTransport, MailClient, NetworkPolicy, Transport, Upstreams};
 use keyway_store::{DatabaseUrl, Store, newest_schema_version};
 use keyway_vault::UnlockError::WrongMasterKey;
 use keyway_vault::{SystemEntropy, Vault};
@@ -52,8 +52,11 @@ pub(crate) async fn open(
     opening: Opening,
 ) -> anyhow::Result<Engine> {
     let opened = open_database(config, runtime, opening).await?;
+    let roots = config.network.roots.clone();
+    let mailboxes = MailClient::new(policy(config), runtime.clone(), roots)?;
     Ok(Engine::new(Parts {
         transport: opened.transport,
+        mailboxes: Arc::new(mailboxes),
         catalogue: config.catalogue(),
         settings: settings(config),
         runtime: runtime.clone(),

@@ -2,6 +2,7 @@
 
 use crate::application::TestApplication;
 use crate::database::TestDatabase;
+use crate::mailboxes::FakeMailboxes;
 use crate::master_keys::KeptMasterKeys;
 use crate::options::WorldOptions;
 use crate::recorder::Recorder;
@@ -56,6 +57,8 @@ pub struct World {
     pub provider: Control,
     /// What was said to the provider.
     pub recorder: Arc<Recorder>,
+    /// The mail servers there are.
+    pub mailboxes: Arc<FakeMailboxes>,
     /// The first application.
     pub app: TestApplication,
     vault: Vault,
@@ -105,6 +108,7 @@ impl World {
             .await
             .unwrap();
         let recorder = Arc::new(Recorder::new(transport()));
+        let mailboxes = Arc::new(FakeMailboxes::default());
         let parts = Parts {
             store: store.clone(),
             vault: open_vault(&store, &masters, &*clock, Arc::clone(&entropy))
@@ -112,6 +116,7 @@ impl World {
                 .unwrap(),
             master_keys: Arc::new(masters.clone()),
             transport: recorder.clone(),
+            mailboxes: mailboxes.clone(),
             catalogue: catalogue(&provider_url, options.dialect),
             clock: clock.clone(),
             entropy: Arc::clone(&entropy),
@@ -126,6 +131,7 @@ impl World {
             clock,
             provider,
             recorder,
+            mailboxes,
             app,
             vault,
             master_key,
@@ -172,6 +178,7 @@ impl World {
             vault,
             master_keys: Arc::new(masters),
             transport: self.recorder.clone(),
+            mailboxes: self.mailboxes.clone(),
             catalogue: catalogue(&self.provider_url, self.options.dialect),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
