@@ -88,3 +88,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialog<S> {
         self.nonsense(&error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{NoWay, imap, smtp};
+    use tokio::runtime::Handle;
+
+    /// A line to a server that has said all it will ever say.
+    async fn after(said: &str) -> Dialog<tokio::io::DuplexStream> {
+        let (near, mut far) = tokio::io::duplex(4096);
+        far.write_all(said.as_bytes()).await.unwrap();
+        // What is said to it is heard by nobody, and does not break the line.
+        Handle::current().spawn(async move {
+            let mut heard = [0; 256];
+            while far.read(&mut heard).await.is_ok_and(|read| read > 0) {}
+        });
+        Dialog::new(near, "h")
+    }
+
+    #[tokio::test]
+    async fn what_is_said_in_clear_behind_the_leave_to_encrypt_is_not_believed() {
+        let imap = "* OK ready\r\nk1 OK go on\r\n";
+        for (behind, is_fine) in [("", true), ("k3 OK you are in\r\n", false), ("x", false)] {
+            let mut dialog = after(&format!("{imap}{behind}")).await;
+            imap::ask_for_tls(&mut dialog).await.unwrap();
+            assert_eq!(dialog.into_stream().is_ok(), is_fine, "{behind:?}");
+        }
+        let smtp = "220 ready\r\n250-h\r\n250 STARTTLS\r\n220 go on\r\n";
+        for (behind, is_fine) in [("", true), ("235 you are in\r\n", false)] {
+            let mut dialog = after(&format!("{smtp}{behind}")).await;
+            smtp::ask_for_tls(&mut dialog).await.unwrap();
+            assert_eq!(dialog.into_stream().is_ok(), is_fine, "{behind:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_encrypt_is_told_nothing_more() {
+        let refused = MailFailure::NoWay(NoWay::Encryption);
+        let mut dialog = after("* OK ready\r\nk1 BAD what?\r\n").await;
+        let asked = imap::ask_for_tls(&mut dialog).await;
+        assert_eq!(asked, Err(refused.clone()));
+        let mut dialog = after("220 ready\r\n250 h\r\n502 what?\r\n").await;
+        assert_eq!(smtp::ask_for_tls(&mut dialog).await, Err(refused));
+    }
+}
