@@ -93,6 +93,8 @@ ids! {
     WorkspaceId,
     /// A provider's token set for a grant.
     TokenSetId,
+    /// The passwords of a grant.
+    AccountSecretId,
     /// A sign-in: one hosted authentication run.
     SignInId,
     /// An access token of Keyway's own (its name, not its secret).

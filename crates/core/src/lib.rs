@@ -5,7 +5,9 @@
 //! edges fetch facts, ask this crate what follows from them, and store the result. It does not know
 //! HTTP, SQL or cryptography.
 
+pub mod account_secret;
 pub mod application;
+pub mod autoconfig;
 pub mod bearer;
 pub mod catalogue;
 pub mod change;
@@ -19,6 +21,8 @@ pub mod grant;
 pub mod identity;
 pub mod ids;
 pub mod issued;
+pub mod login_check;
+pub mod mail_servers;
 pub mod oauth;
 pub mod page;
 pub mod pkce;

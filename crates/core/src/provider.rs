@@ -101,6 +101,12 @@ impl Provider {
             Self::Google | Self::Microsoft | Self::Yahoo | Self::Zoom
         )
     }
+
+    /// Whether its accounts are mailboxes that a password opens, over IMAP.
+    #[must_use]
+    pub const fn is_mail(self) -> bool {
+        matches!(self, Self::Imap | Self::Icloud)
+    }
 }
 
 impl fmt::Display for Provider {

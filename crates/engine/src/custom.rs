@@ -1,7 +1,10 @@
-//! Custom authentication: an application hands over a refresh token it obtained itself, or names a user for whom
-//! a credential of its acts.
+//! Custom authentication: an application hands over a refresh token it obtained itself, names a user for whom
+//! a credential of its acts, or gives the password of a mail account.
 
 mod calendar;
+mod mail_failure;
+mod mail_servers;
+mod mailbox;
 mod proof;
 mod verify;
 
@@ -15,7 +18,9 @@ use crate::error::{Error, ErrorKind};
 use crate::grants::{Labels, check_external_id, store_changed};
 use crate::sign_in::{Browser, Issued};
 use crate::tenant_json::check_member;
-use crate::transfer::{Authentication, grant_change, granted_scopes, lost_a_race, transfer};
+use crate::transfer::{
+    Authentication, Opener, grant_change, granted_scopes, lost_a_race, transfer,
+};
 use keyway_core::change::Action;
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
@@ -25,7 +30,7 @@ use keyway_core::provider::Provider;
 use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
-use keyway_core::token_set::{TokenSet, TokenSetState};
+use keyway_core::token_set::TokenSetState;
 use keyway_store::Session;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -117,7 +122,8 @@ impl Engine {
         })?;
         match provider {
             Provider::VirtualCalendar => self.virtual_calendar(caller, request).await,
-            Provider::Imap | Provider::Icloud | Provider::Ews => Err(Error::field(
+            Provider::Imap | Provider::Icloud => self.mail_account(caller, provider, request).await,
+            Provider::Ews => Err(Error::field(
                 "provider",
                 format_args!("{provider} accounts are not built into this server yet"),
             )),
@@ -318,23 +324,24 @@ impl Engine {
                 scope,
             )
         };
-        self.commit_transfer(auth, Some(set), brought.labels.clone())
+        let opener = Opener::Tokens(Box::new(set));
+        self.commit_transfer(auth, opener, brought.labels.clone())
             .await
     }
 
     async fn commit_transfer(
         &self,
         auth: Authentication,
-        set: Option<TokenSet>,
+        opener: Opener,
         labels: Labels,
     ) -> Result<Grant, Error> {
         let (actor, now) = (auth.actor.clone(), auth.now);
         self.commit(move |s| {
             Box::pin(async move {
-                if let Some(grant) = stored_before(s, set.as_ref()).await? {
+                if let Some(grant) = stored_before(s, &opener).await? {
                     return Ok((grant, Vec::new()));
                 }
-                let mut done = transfer(s, auth, set).await?;
+                let mut done = transfer(s, auth, opener).await?;
                 if !labels.is_empty() {
                     labels.write_on(&mut done.grant);
                     store_changed(s, &mut done.grant).await?;
@@ -369,6 +376,7 @@ impl Engine {
             user_agent: None,
             external_id: request.external_id.clone(),
             name: request.name.clone(),
+            settings: None,
             expected: None,
             voucher: Voucher::Application,
             new_grant_id: GrantId::generate(now, self.entropy()),
@@ -380,11 +388,8 @@ impl Engine {
 
 /// The grant that these tokens opened already: an earlier try was told it had failed and had not. The tokens may have
 /// been refreshed since, so that storing them again would bring back a refresh token that was replaced (rule 5).
-async fn stored_before(
-    s: &mut Session<'_>,
-    set: Option<&TokenSet>,
-) -> Result<Option<Grant>, Error> {
-    let Some(set) = set else {
+async fn stored_before(s: &mut Session<'_>, opener: &Opener) -> Result<Option<Grant>, Error> {
+    let Opener::Tokens(set) = opener else {
         return Ok(None);
     };
     let Some(stored) = s.token_set(set.application_id, set.id).await? else {

@@ -19,7 +19,7 @@ use keyway_core::ids::ApplicationId;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_core::time::{Clock, UnixMillis};
-use keyway_outbound::{MailExchangers, Transport};
+use keyway_outbound::{MailExchangers, Mailboxes, Transport};
 use keyway_store::{Session, Store};
 use keyway_vault::Vault;
 use secrecy::SecretString;
@@ -96,6 +96,8 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// Who takes whose mail.
     pub mail_exchangers: Arc<dyn MailExchangers>,
+    /// The way to mail accounts.
+    pub mailboxes: Arc<dyn Mailboxes>,
     /// What providers are like.
     pub catalogue: Catalogue,
     /// The present.

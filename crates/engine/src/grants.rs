@@ -21,7 +21,8 @@ use std::sync::Arc;
 /// What to change of a grant. Absent members keep their values.
 #[derive(Clone, Default)]
 pub struct GrantPatch {
-    /// For OAuth grants: `refresh_token`, verified at the provider before it is taken.
+    /// For OAuth grants: `refresh_token`; for mail accounts the password, with what else is to change. Both
+    /// are verified at the provider before they are taken.
     pub settings: Option<Map<String, Value>>,
     /// A label; the provider's permissions stay what they are.
     pub scope: Option<Scopes>,
@@ -216,7 +217,8 @@ impl Engine {
         }
     }
 
-    /// Changes a grant. A new refresh token is tried at the provider first and makes the grant valid.
+    /// Changes a grant. A new refresh token or password is tried at the provider first and makes
+    /// the grant valid.
     ///
     /// # Errors
     /// If there is none, a member is wrong, or the provider refuses; then nothing is changed.
@@ -244,6 +246,10 @@ impl Engine {
                     self.refuse_taken_label(&grant, id).await?;
                 }
                 let replaced = self.replace_token(caller, grant, settings, labels);
+                return Box::pin(replaced).await;
+            }
+            Some(settings) if grant.provider.is_mail() => {
+                let replaced = self.replace_password(caller, grant, settings, labels);
                 return Box::pin(replaced).await;
             }
             Some(settings) => grant.settings = settings,

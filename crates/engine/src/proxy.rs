@@ -54,7 +54,11 @@ impl ApiHosts {
     }
 
     /// The host a call goes to: the provider's own unless another of its list is named.
-    fn choose(&self, provider: Provider, named: Option<&str>) -> Result<&Arc<ApiHost>, Error> {
+    pub(crate) fn choose(
+        &self,
+        provider: Provider,
+        named: Option<&str>,
+    ) -> Result<&Arc<ApiHost>, Error> {
         let hosts = self.0.get(&provider).map_or(&[][..], Vec::as_slice);
         let chosen = match named {
             None => hosts.first(),

@@ -12,11 +12,12 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// One round of one kind of work. Looks between items whether the server is stopping.
 type Round = for<'e> fn(&'e Engine) -> BoxFuture<'e, Result<(), Error>>;
 
-const KINDS: [(&str, Round); 6] = [
+const KINDS: [(&str, Round); 7] = [
     ("revocations", |engine| Box::pin(engine.revoke_due())),
     ("keep-alive refreshes", |engine| {
         Box::pin(engine.refresh_due())
     }),
+    ("login checks", |engine| Box::pin(engine.check_logins())),
     ("probes", |engine| Box::pin(engine.probe_broken())),
     ("opened secrets", |engine| Box::pin(engine.drop_opened())),
     ("sweeps", |engine| Box::pin(engine.sweep())),

@@ -4,12 +4,14 @@
 use crate::engine::ChangeOf;
 use crate::error::{Error, ErrorKind};
 use crate::refresh::jitter_of;
+use keyway_core::account_secret::AccountSecret;
 use keyway_core::catalogue::ProviderEntry;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::credential::Credential;
 use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
+use keyway_core::login_check::next_check_at;
 use keyway_core::oauth::TokenResponse;
 use keyway_core::provider::Provider;
 use keyway_core::reauth::{Candidates, Decision, Voucher, decide};
@@ -19,7 +21,7 @@ use keyway_core::sign_in::Identity;
 use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{RefreshState, TokenSet, TokenSetState};
 use keyway_store::{Constraint, Session, StoreError};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 /// Everything one authentication brings to a grant.
 #[derive(Clone)]
@@ -37,12 +39,25 @@ pub(crate) struct Authentication {
     pub(crate) user_agent: Option<String>,
     pub(crate) external_id: Option<String>,
     pub(crate) name: Option<String>,
+    /// What the grant shows of its account from now on; `None` leaves what it shows.
+    pub(crate) settings: Option<Map<String, Value>>,
     pub(crate) expected: Option<GrantId>,
     pub(crate) voucher: Voucher,
     /// The id of the grant if it is a new one.
     pub(crate) new_grant_id: GrantId,
     pub(crate) now: UnixMillis,
     pub(crate) actor: String,
+}
+
+/// What opens the account from now on.
+#[derive(Clone)]
+pub(crate) enum Opener {
+    /// A provider's tokens.
+    Tokens(Box<TokenSet>),
+    /// Passwords.
+    Passwords(Box<AccountSecret>),
+    /// Nothing is needed.
+    Nothing,
 }
 
 /// The grant after the transaction, and what to append to the sequence of changes.
@@ -113,11 +128,11 @@ impl Found {
     }
 }
 
-/// Makes, re-authenticates or moves the grant, and makes `token_set` its current one.
+/// Makes, re-authenticates or moves the grant, and makes `opener` what opens it, in place of whatever did.
 pub(crate) async fn transfer(
     s: &mut Session<'_>,
     auth: Authentication,
-    token_set: Option<TokenSet>,
+    opener: Opener,
 ) -> Result<Transferred, Error> {
     require_live(s, &auth).await?;
     let found = Found::read(s, auth.application_id, auth.provider, &auth.identity).await?;
@@ -131,7 +146,7 @@ pub(crate) async fn transfer(
             (renew_grant(s, grant, &auth).await?, Action::Reauthenticated)
         }
     };
-    swap_token_sets(s, &grant, token_set, auth.now).await?;
+    swap_openers(s, &grant, opener, auth.now).await?;
     let change = grant_change(&grant, action, &auth.actor, auth.now);
     Ok(Transferred {
         grant,
@@ -183,7 +198,7 @@ async fn insert_grant(s: &mut Session<'_>, auth: &Authentication) -> Result<Gran
         status: GrantStatus::Valid,
         is_anchored: true,
         blocked: false,
-        settings: Map::new(),
+        settings: auth.settings.clone().unwrap_or_default(),
         state: auth.state.clone(),
         ip: auth.ip.clone(),
         user_agent: auth.user_agent.clone(),
@@ -233,6 +248,9 @@ fn renewed(mut grant: Grant, auth: &Authentication) -> Grant {
     grant.scope = auth.scope.clone();
     grant.status = GrantStatus::Valid;
     grant.is_anchored = true;
+    if let Some(settings) = &auth.settings {
+        grant.settings.clone_from(settings);
+    }
     grant.state.clone_from(&auth.state);
     grant.ip.clone_from(&auth.ip);
     grant.user_agent.clone_from(&auth.user_agent);
@@ -255,18 +273,47 @@ pub(crate) fn label_taken() -> Error {
 
 /// The old tokens go without a word to the provider: revoking would end the consent the new ones live
 /// by (rule 13). A refresh under way on the old set finds its row gone and writes nothing.
-async fn swap_token_sets(
+async fn swap_openers(
     s: &mut Session<'_>,
     grant: &Grant,
-    token_set: Option<TokenSet>,
+    opener: Opener,
     now: UnixMillis,
 ) -> Result<(), Error> {
     if let Some(old) = s.current_token_set(grant.application_id, grant.id).await? {
         s.delete_token_set(grant.application_id, old.id).await?;
     }
-    let Some(mut set) = token_set else {
-        return Ok(());
+    let jitter = jitter_of(grant.id);
+    let due_at = match opener {
+        Opener::Nothing => return Ok(()),
+        Opener::Tokens(set) => {
+            store_tokens(s, grant, *set, now).await?;
+            keep_alive_at(grant.provider, now, jitter)
+        }
+        Opener::Passwords(secret) => {
+            store_passwords(s, grant, *secret).await?;
+            Some(next_check_at(now, jitter))
+        }
     };
+    reset_refresh_state(s, grant, due_at).await
+}
+
+async fn store_passwords(
+    s: &mut Session<'_>,
+    grant: &Grant,
+    mut secret: AccountSecret,
+) -> Result<(), Error> {
+    s.delete_account_secret(grant.application_id, grant.id)
+        .await?;
+    secret.grant_id = grant.id;
+    Ok(s.insert_account_secret(&secret).await?)
+}
+
+async fn store_tokens(
+    s: &mut Session<'_>,
+    grant: &Grant,
+    mut set: TokenSet,
+    now: UnixMillis,
+) -> Result<(), Error> {
     set.grant_id = Some(grant.id);
     set.updated_at = now;
     if set.state == TokenSetState::Pending {
@@ -278,17 +325,16 @@ async fn swap_token_sets(
     } else {
         s.insert_token_set(&set).await?;
     }
-    reset_refresh_state(s, grant, now).await
+    Ok(())
 }
 
 async fn reset_refresh_state(
     s: &mut Session<'_>,
     grant: &Grant,
-    now: UnixMillis,
+    due_at: Option<UnixMillis>,
 ) -> Result<(), Error> {
     let known = s.refresh_state(grant.application_id, grant.id).await?;
     let version = known.as_ref().map(|state| state.version);
-    let due_at = keep_alive_at(grant.provider, now, jitter_of(grant.id));
     let version_after = version.unwrap_or(0) + 1;
     let fresh = RefreshState {
         due_at,
@@ -394,6 +440,7 @@ mod tests {
             user_agent: None,
             external_id: None,
             name: None,
+            settings: None,
             expected: None,
             voucher: Voucher::Application,
             new_grant_id: GrantId::from_u128(9),

@@ -13,7 +13,7 @@ use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
 use keyway_outbound::{
-    HttpTransport, MailExchangers, NameServers, NetworkPolicy, NotAsked, Transport, Upstreams,
+    HttpTransport, MailClient, MailExchangers, NameServers, NetworkPolicy, NotAsked, Transport, Upstreams,
 };
 use keyway_store::{DatabaseUrl, Store, newest_schema_version};
 use keyway_vault::UnlockError::WrongMasterKey;
@@ -54,9 +54,12 @@ pub(crate) async fn open(
     opening: Opening,
 ) -> anyhow::Result<Engine> {
     let opened = open_database(config, runtime, opening).await?;
+    let roots = config.network.roots.clone();
+    let mailboxes = MailClient::new(policy(config), runtime.clone(), roots)?;
     Ok(Engine::new(Parts {
         transport: opened.transport,
         mail_exchangers: mail_exchangers(config, runtime),
+        mailboxes: Arc::new(mailboxes),
         catalogue: config.catalogue(),
         settings: settings(config),
         runtime: runtime.clone(),

@@ -46,6 +46,11 @@ impl NetworkPolicy {
         self.allowed_hosts.contains(&normal_host(host))
     }
 
+    /// Whether connections to `host` may go to any port, and not to those of its protocol alone.
+    pub(crate) fn allows_any_port(&self, host: &str) -> bool {
+        self.allow_private_addresses || self.names(host)
+    }
+
     /// Whether the connection to `address`, which is what `host` stands for, may be made.
     pub(crate) fn permits(&self, host: &str, address: IpAddr, channel: Channel) -> bool {
         if self.names(host) {

@@ -68,7 +68,7 @@ impl Service<Name> for GuardedResolver {
     }
 }
 
-fn permitted(
+pub(crate) fn permitted(
     policy: &NetworkPolicy,
     host: &str,
     channel: Channel,

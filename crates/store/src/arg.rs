@@ -7,8 +7,8 @@ use keyway_core::change::{Action, Entity};
 use keyway_core::credential::{CredentialType, HealthStatus, Owner, SlotState};
 use keyway_core::grant::GrantStatus;
 use keyway_core::ids::{
-    AccessTokenId, ApiKeyId, ApplicationId, ConnectorId, CredentialId, FamilyId, GrantId,
-    OrganizationId, RedirectUriId, RefreshTokenId, SecretId, ServiceAccountId, SignInId,
+    AccessTokenId, AccountSecretId, ApiKeyId, ApplicationId, ConnectorId, CredentialId, FamilyId,
+    GrantId, OrganizationId, RedirectUriId, RefreshTokenId, SecretId, ServiceAccountId, SignInId,
     TokenSetId, WorkspaceId,
 };
 use keyway_core::provider::Provider;
@@ -104,6 +104,7 @@ macro_rules! by_display {
 
 by_display!(
     AccessTokenId,
+    AccountSecretId,
     ApiKeyId,
     ApplicationId,
     ConnectorId,

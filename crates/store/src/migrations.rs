@@ -38,6 +38,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "service_accounts",
         text: include_str!("../migrations/0005_service_accounts.sql"),
     },
+    Migration {
+        version: 6,
+        name: "account_secrets",
+        text: include_str!("../migrations/0006_account_secrets.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

@@ -1,6 +1,7 @@
 //! The tables, one file each: their statements, and the session's methods on them.
 
 pub(crate) mod access_tokens;
+pub(crate) mod account_secrets;
 pub(crate) mod api_keys;
 pub(crate) mod application_origins;
 pub(crate) mod applications;

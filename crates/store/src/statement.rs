@@ -35,6 +35,7 @@ pub(crate) use statements;
 #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only tests ask"))]
 pub(crate) const REGISTRY: &[&[Statement]] = &[
     rows::access_tokens::ALL,
+    rows::account_secrets::ALL,
     rows::api_keys::ALL,
     rows::application_origins::ALL,
     rows::applications::ALL,

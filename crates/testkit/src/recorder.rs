@@ -46,6 +46,8 @@ pub struct Recorder {
     inner: Box<dyn Transport>,
     calls: Mutex<Vec<Call>>,
     deadline_max: Mutex<Option<Duration>>,
+    /// What hosts answer that are not there.
+    pages: Mutex<BTreeMap<String, String>>,
 }
 
 impl Recorder {
@@ -54,6 +56,7 @@ impl Recorder {
             inner: Box::new(inner),
             calls: Mutex::default(),
             deadline_max: Mutex::default(),
+            pages: Mutex::default(),
         }
     }
 
@@ -63,6 +66,22 @@ impl Recorder {
             .deadline_max
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+    }
+
+    /// From now on `host`, which need not be there, answers every call with `page`.
+    pub fn publish(&self, host: &str, page: &str) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.insert(host.to_owned(), page.to_owned());
+    }
+
+    fn page_of(&self, request: &Request) -> Option<Response> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let page = pages.get(request.url.host_str()?)?;
+        Some(Response {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: page.clone().into(),
+        })
     }
 
     fn limited(&self, request: Request) -> Request {
@@ -128,6 +147,9 @@ impl Transport for Recorder {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, CallError>> {
         Box::pin(async move {
             let (path, body) = (request.url.path().to_owned(), request.body.clone());
+            if let Some(page) = self.page_of(&request) {
+                return Ok(page);
+            }
             let answer = self.inner.send(self.limited(request)).await?;
             self.remember(path, &body, &answer);
             Ok(answer)

@@ -2,6 +2,7 @@
 
 use crate::application::TestApplication;
 use crate::database::TestDatabase;
+use crate::mailboxes::FakeMailboxes;
 use crate::master_keys::KeptMasterKeys;
 use crate::options::WorldOptions;
 use crate::recorder::Recorder;
@@ -58,6 +59,8 @@ pub struct World {
     pub provider: Control,
     /// What was said to the provider.
     pub recorder: Arc<Recorder>,
+    /// The mail servers there are.
+    pub mailboxes: Arc<FakeMailboxes>,
     /// The first application.
     pub app: TestApplication,
     vault: Vault,
@@ -107,6 +110,7 @@ impl World {
             .await
             .unwrap();
         let recorder = Arc::new(Recorder::new(transport()));
+        let mailboxes = Arc::new(FakeMailboxes::default());
         let parts = Parts {
             store: store.clone(),
             vault: open_vault(&store, &masters, &*clock, Arc::clone(&entropy))
@@ -115,6 +119,7 @@ impl World {
             master_keys: Arc::new(masters.clone()),
             transport: recorder.clone(),
             mail_exchangers: Arc::new(TestMailExchangers),
+            mailboxes: mailboxes.clone(),
             catalogue: catalogue(&provider_url, options.dialect),
             clock: clock.clone(),
             entropy: Arc::clone(&entropy),
@@ -129,6 +134,7 @@ impl World {
             clock,
             provider,
             recorder,
+            mailboxes,
             app,
             vault,
             master_key,
@@ -191,6 +197,7 @@ impl World {
             master_keys: Arc::new(masters),
             transport: self.recorder.clone(),
             mail_exchangers: Arc::new(TestMailExchangers),
+            mailboxes: self.mailboxes.clone(),
             catalogue: catalogue(&self.provider_url, self.options.dialect),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),

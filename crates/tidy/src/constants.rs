@@ -13,7 +13,7 @@ const ELSEWHERE: [&str; 5] = [
 ];
 
 /// Numbers that are no bounds: formats, statuses, marks, units.
-const NO_LIMITS: [&str; 17] = [
+const NO_LIMITS: [&str; 21] = [
     "DAY_MS",
     "ADVISORY_LOCK",
     "BAD_INPUT",
@@ -23,12 +23,16 @@ const NO_LIMITS: [&str; 17] = [
     "FINGERPRINT_BYTES",
     "FIRST_TERM",
     "HEADER_BYTES",
+    "IMAPS_PORT",
+    "IMAP_PORT",
     "KEY_BYTES",
     "NONCE_BYTES",
     "ONE",
     "PKCE_FAILED",
     "SEAL_VERSION",
     "SECS_PER_DAY",
+    "SUBMISSIONS_PORT",
+    "SUBMISSION_PORT",
     "TAG_BYTES",
     "WRAP_VERSION",
 ];

@@ -29,13 +29,16 @@ const OURS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that mark a layer, and the only crates that may depend on them outside their tests.
-const THEIRS: [(&str, &[&str]); 14] = [
+const THEIRS: [(&str, &[&str]); 17] = [
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store", "testkit"]),
     ("deadpool-postgres", &["store"]),
     ("tokio-postgres-rustls", &["store"]),
     ("rustls", &["store", "outbound"]),
     ("hyper-rustls", &["outbound"]),
+    ("tokio-rustls", &["outbound"]),
+    ("imap-proto", &["outbound"]),
+    ("smtp-proto", &["outbound"]),
     ("axum", &["web", "sandbox", "keyway", "testkit"]),
     ("minijinja", &["web", "sandbox"]),
     ("aws-lc-rs", &["vault", "sandbox"]),

@@ -6,6 +6,7 @@ use crate::credential_data::text_member;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::grants::Labels;
+use crate::transfer::Opener;
 use keyway_core::grant::Grant;
 use keyway_core::provider::Provider;
 
@@ -29,6 +30,7 @@ impl Engine {
         let identity = address_only(email);
         let scope = request.scope.clone().unwrap_or_default();
         let auth = self.custom_facts(caller, &connector, &request, identity, scope);
-        self.commit_transfer(auth, None, Labels::default()).await
+        self.commit_transfer(auth, Opener::Nothing, Labels::default())
+            .await
     }
 }

@@ -5,7 +5,7 @@ use super::issue::{FamilyFacts, Fresh};
 use super::{ClientProof, TokenAnswer, TokenParams, given, required, secret_missing};
 use crate::engine::Engine;
 use crate::error::{Error, OAuthError};
-use crate::transfer::{Authentication, lost_a_race, transfer};
+use crate::transfer::{Authentication, Opener, lost_a_race, transfer};
 use keyway_core::application::Application;
 use keyway_core::grant::Grant;
 use keyway_core::ids::GrantId;
@@ -179,7 +179,7 @@ impl Engine {
                     let set = s.token_set(application_id, token_set_id).await?;
                     let set =
                         set.ok_or_else(|| Error::internal("the pending token set is gone"))?;
-                    let done = transfer(s, auth, Some(set)).await?;
+                    let done = transfer(s, auth, Opener::Tokens(Box::new(set))).await?;
                     store_given(s, access, refresh, &done.grant).await?;
                     Ok((done.grant, done.changes))
                 })
@@ -203,6 +203,7 @@ impl Engine {
             user_agent: started.user_agent.clone(),
             external_id: started.external_id.clone(),
             name: None,
+            settings: None,
             expected: outcome.expected_grant_id,
             voucher: Voucher::Provider,
             new_grant_id: GrantId::generate(now, self.entropy()),

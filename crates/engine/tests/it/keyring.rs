@@ -40,6 +40,21 @@ async fn rotate(world: &World) -> u32 {
     term
 }
 
+async fn passwords_are_sealed_anew_and_open_as_before(world: &World) {
+    let grant = crate::mail::ann(world).await;
+    rotate(world).await;
+    let resealed = world.engine.reseal(NO_PAUSE, |_| ()).await.unwrap();
+    assert!(resealed.is_complete, "{resealed:?}");
+    let after = [(1, KeyState::Retiring, false), (2, KeyState::Active, true)];
+    assert_eq!(states(&status(world).await), after);
+    let _ = world.mailboxes.take_seen();
+    world.pass_secs(24 * 3600);
+    world.engine.tick().await.unwrap();
+    assert_eq!(world.mailboxes.take_seen().len(), 1);
+    let state = world.app.grant(grant.id).await.effective_status();
+    assert_eq!(state, keyway_core::grant::GrantStatus::Valid);
+}
+
 async fn status(world: &World) -> KeyringStatus {
     world.engine.keyring_status().await.unwrap()
 }
@@ -421,6 +436,7 @@ async fn a_browser_with_a_cookie_of_a_retired_term_starts_anew(world: &World) {
 }
 
 on_both_databases! {
+    passwords_are_sealed_anew_and_open_as_before,
     a_rotation_seals_everything_anew_and_retires_the_old_term_when_cookies_are_over,
     a_term_seals_only_when_it_was_announced_for_long_enough,
     of_two_that_rotate_at_once_one_does,

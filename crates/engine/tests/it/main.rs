@@ -20,6 +20,8 @@ mod health;
 mod identity;
 mod keyring;
 mod keys;
+mod login_checks;
+mod mail;
 mod migration;
 mod once;
 mod other_clouds;

@@ -20,7 +20,7 @@ use keyway_engine::unlock::{MasterKey, open_vault};
 use keyway_engine::{Caller, Engine, Parts, Settings};
 use keyway_store::Store;
 use keyway_store::testing::TestDatabase;
-use keyway_testkit::{KeptMasterKeys, object};
+use keyway_testkit::{FakeMailboxes, KeptMasterKeys, object};
 use keyway_vault::Vault;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -187,6 +187,7 @@ impl World {
                 board: Arc::clone(&self.board),
                 book: Arc::clone(&self.book),
             }),
+            mailboxes: Arc::new(FakeMailboxes::default()),
             catalogue: Catalogue::default(),
             clock: clock.clone(),
             entropy,

@@ -15,6 +15,8 @@ mod doctor;
 #[cfg(test)]
 mod keyring;
 #[cfg(test)]
+mod mail;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod replicas;

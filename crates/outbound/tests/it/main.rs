@@ -1,4 +1,4 @@
-//! The transport against servers on this machine: what it refuses, gives up on, and keeps.
+//! The transport and the mail client against servers on this machine: what they refuse, give up on, and keep.
 
 #[cfg(test)]
 mod addresses;
@@ -6,6 +6,8 @@ mod addresses;
 mod answers;
 #[cfg(test)]
 mod connections;
+#[cfg(test)]
+mod mail;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

@@ -14,12 +14,13 @@ use tokio::runtime::Handle;
 use url::Url;
 
 /// An authority made for these tests; its key is not kept.
-const AUTHORITY: &[u8] = include_bytes!("fixtures/ca.pem");
+pub(crate) const AUTHORITY: &[u8] = include_bytes!("fixtures/ca.pem");
 /// A certificate of that authority for `localhost`, with its key.
 const CERTIFICATE: &[u8] = include_bytes!("fixtures/localhost.pem");
 const KEY: &[u8] = include_bytes!("fixtures/localhost.key");
 
-fn server() -> Server {
+/// A server's side of TLS that speaks `protocol`.
+pub(crate) fn server_config(protocol: &[u8]) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -30,8 +31,14 @@ fn server() -> Server {
             PrivateKeyDer::from_pem_slice(KEY).unwrap(),
         )
         .unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let config = Arc::new(config);
+    if !protocol.is_empty() {
+        config.alpn_protocols = vec![protocol.to_vec()];
+    }
+    Arc::new(config)
+}
+
+fn server() -> Server {
+    let config = server_config(b"http/1.1");
     Server::raw(move |stream| {
         let session = ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut stream = StreamOwned::new(session, stream);

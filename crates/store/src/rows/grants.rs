@@ -70,6 +70,7 @@ statements! { "grants";
         WHERE application_id = $1 AND id = $2 AND version = $3";
     DELETE = "DELETE FROM grants WHERE application_id = $1 AND id = $2";
     DELETE_REFRESH_STATE = "DELETE FROM refresh_states WHERE application_id = $1 AND grant_id = $2";
+    DELETE_ACCOUNT_SECRET = "DELETE FROM account_secrets WHERE application_id = $1 AND grant_id = $2";
     DELETE_ACCESS_TOKENS = "DELETE FROM access_tokens WHERE application_id = $1 AND grant_id = $2";
     DELETE_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE application_id = $1 AND grant_id = $2";
     COUNTS = concat!("SELECT
@@ -251,7 +252,7 @@ impl Session<'_> {
         self.wrote(&UPDATE, values).await
     }
 
-    /// Removes a grant, its refresh state and Keyway's own tokens for it. Its token sets stay, for the
+    /// Removes a grant, its refresh state, its passwords and Keyway's own tokens for it. Its token sets stay, for the
     /// provider to be told. `false` if there is none such.
     ///
     /// # Errors
@@ -266,6 +267,7 @@ impl Session<'_> {
         }
         for statement in [
             &DELETE_REFRESH_STATE,
+            &DELETE_ACCOUNT_SECRET,
             &DELETE_ACCESS_TOKENS,
             &DELETE_REFRESH_TOKENS,
         ] {

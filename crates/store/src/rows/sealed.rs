@@ -22,6 +22,13 @@ statements! { "sealed";
         WHERE application_id = $1 AND id = $2 AND sealed = $3";
     TOKEN_SETS_COUNT = "SELECT substr(sealed, 1, 5) AS prefix, count(*) AS number
         FROM token_sets GROUP BY substr(sealed, 1, 5)";
+    ACCOUNT_SECRETS_AFTER = "SELECT application_id, id, sealed FROM account_secrets
+        WHERE (application_id, id) > ($1, $2) AND substr(sealed, 1, 5) <> $3
+        ORDER BY application_id, id LIMIT $4";
+    ACCOUNT_SECRETS_REPLACE = "UPDATE account_secrets SET sealed = $4
+        WHERE application_id = $1 AND id = $2 AND sealed = $3";
+    ACCOUNT_SECRETS_COUNT = "SELECT substr(sealed, 1, 5) AS prefix, count(*) AS number
+        FROM account_secrets GROUP BY substr(sealed, 1, 5)";
     SIGN_INS_AFTER = "SELECT application_id, id, outcome AS sealed FROM sign_ins
         WHERE (application_id, id) > ($1, $2) AND outcome IS NOT NULL
             AND substr(outcome, 1, 5) <> $3
@@ -46,6 +53,8 @@ pub enum SealedColumn {
     CredentialSecrets,
     /// `token_sets.sealed`
     TokenSets,
+    /// `account_secrets.sealed`
+    AccountSecrets,
     /// `sign_ins.outcome`
     SignIns,
     /// `signing_keys.sealed`
@@ -54,9 +63,10 @@ pub enum SealedColumn {
 
 impl SealedColumn {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::CredentialSecrets,
         Self::TokenSets,
+        Self::AccountSecrets,
         Self::SignIns,
         Self::SigningKeys,
     ];
@@ -67,6 +77,7 @@ impl SealedColumn {
         match self {
             Self::CredentialSecrets => "credential_secrets.sealed",
             Self::TokenSets => "token_sets.sealed",
+            Self::AccountSecrets => "account_secrets.sealed",
             Self::SignIns => "sign_ins.outcome",
             Self::SigningKeys => "signing_keys.sealed",
         }
@@ -76,6 +87,7 @@ impl SealedColumn {
         match self {
             Self::CredentialSecrets => &SECRETS_AFTER,
             Self::TokenSets => &TOKEN_SETS_AFTER,
+            Self::AccountSecrets => &ACCOUNT_SECRETS_AFTER,
             Self::SignIns => &SIGN_INS_AFTER,
             Self::SigningKeys => &SIGNING_KEYS_AFTER,
         }
@@ -85,6 +97,7 @@ impl SealedColumn {
         match self {
             Self::CredentialSecrets => &SECRETS_REPLACE,
             Self::TokenSets => &TOKEN_SETS_REPLACE,
+            Self::AccountSecrets => &ACCOUNT_SECRETS_REPLACE,
             Self::SignIns => &SIGN_INS_REPLACE,
             Self::SigningKeys => &SIGNING_KEYS_REPLACE,
         }
@@ -94,6 +107,7 @@ impl SealedColumn {
         match self {
             Self::CredentialSecrets => &SECRETS_COUNT,
             Self::TokenSets => &TOKEN_SETS_COUNT,
+            Self::AccountSecrets => &ACCOUNT_SECRETS_COUNT,
             Self::SignIns => &SIGN_INS_COUNT,
             Self::SigningKeys => &SIGNING_KEYS_COUNT,
         }

@@ -63,6 +63,11 @@ const NEVER: &[(&str, &str)] = &[
          (SELECT 1 FROM refresh_states r WHERE r.application_id = g.application_id AND r.grant_id = g.id)",
     ),
     (
+        "passwords without their grant",
+        "SELECT a.id AS id FROM account_secrets a WHERE NOT EXISTS
+         (SELECT 1 FROM grants g WHERE g.application_id = a.application_id AND g.id = a.grant_id)",
+    ),
+    (
         "a secret without its credential",
         "SELECT x.id AS id FROM credential_secrets x WHERE NOT EXISTS
          (SELECT 1 FROM credentials c WHERE c.application_id = x.application_id AND c.id = x.credential_id)",

@@ -1,5 +1,6 @@
 //! Rows to store: of tenant `t`, the `n`-th of their kind, every member filled differently.
 
+use keyway_core::account_secret::AccountSecret;
 use keyway_core::application::{AdditionalSettings, ApiKey, Application, Platform, RedirectUri};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
@@ -205,6 +206,19 @@ pub(crate) fn token_set(t: u128, n: u128) -> TokenSet {
         consent_key: Some("google|project:p|sub-1".into()),
         created_at: at(n),
         updated_at: at(n),
+        version: 1,
+    }
+}
+
+pub(crate) fn account_secret(t: u128, n: u128) -> AccountSecret {
+    AccountSecret {
+        id: AccountSecretId::from_u128(bits(t, n)),
+        application_id: tenant(t),
+        grant_id: grant(t, n).id,
+        provider: Provider::Imap,
+        sealed: sealed(t, n),
+        created_at: at(n),
+        updated_at: at(n + 1),
         version: 1,
     }
 }

@@ -7,6 +7,7 @@
     reason = "a test that finds something else than it expects fails"
 )]
 
+mod account_secrets;
 mod applications;
 mod changes;
 mod conflicts;

@@ -44,6 +44,7 @@ async fn fill(db: &Db) {
     for n in 1..=5 {
         put!(db, |s| s.insert_api_key(&api_key(1, n)));
         put!(db, |s| s.insert_token_set(&token_set(1, n)));
+        put!(db, |s| s.insert_account_secret(&account_secret(1, n)));
         put!(db, |s| s.insert_sign_in(&sign_in(1, n)));
         put!(db, |s| s.append_change(&change(1, n)));
     }
@@ -74,7 +75,7 @@ async fn all_rows(store: &Store, page: i64) -> Vec<(&'static str, Vec<Cell>)> {
 async fn rows_are_read_in_pages_and_arrive_as_they_were(db: &Db) {
     fill(db).await;
     let before = all_rows(&db.store, 2).await;
-    assert_eq!(before.len(), 21);
+    assert_eq!(before.len(), 26);
     assert_eq!(all_rows(&db.store, 100).await, before);
     let file = keyway_store::testing::TestDatabase::sqlite();
     let other = file.open(db.clock.clone()).await.unwrap();

@@ -22,6 +22,7 @@ async fn fill(db: &Db) {
     put!(db, |s| s.insert_credential_secret(&secret(OWNER, 1)));
     put!(db, |s| s.insert_grant(&grant(OWNER, 1)));
     put!(db, |s| s.insert_token_set(&token_set(OWNER, 1)));
+    put!(db, |s| s.insert_account_secret(&account_secret(OWNER, 1)));
     put!(db, |s| s.insert_sign_in(&sign_in(OWNER, 1)));
     put!(db, |s| s.insert_access_token(&access_token(OWNER, 1)));
     put!(db, |s| s.insert_refresh_token(&refresh_token(OWNER, 1)));
@@ -58,6 +59,10 @@ async fn everything(db: &Db) -> String {
         format!(
             "{:?}",
             get!(db, |s| s.token_set(app, token_set(OWNER, 1).id))
+        ),
+        format!(
+            "{:?}",
+            get!(db, |s| s.account_secret(app, grant(OWNER, 1).id))
         ),
         format!(
             "{:?}",
@@ -162,6 +167,10 @@ async fn rule_08_no_read_shows_another_applications_grants(db: &Db) {
     assert_eq!(get!(db, |s| s.token_set(app, token_set(OWNER, 1).id)), None);
     assert_eq!(
         get!(db, |s| s.current_token_set(app, grant(OWNER, 1).id)),
+        None
+    );
+    assert_eq!(
+        get!(db, |s| s.account_secret(app, grant(OWNER, 1).id)),
         None
     );
     assert_eq!(get!(db, |s| s.refresh_state(app, grant(OWNER, 1).id)), None);
@@ -274,6 +283,7 @@ async fn rule_08_no_write_touches_another_applications_rows(db: &Db) {
     set.application_id = app;
     assert!(!put!(db, |s| s.update_token_set(&set, 1)));
     assert!(!put!(db, |s| s.delete_token_set(app, token_set(OWNER, 1).id)));
+    assert!(!put!(db, |s| s.delete_account_secret(app, grant_id)));
     let state = RefreshState::default();
     assert!(!put!(db, |s| s.upsert_refresh_state(
         app,

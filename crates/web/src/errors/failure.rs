@@ -270,7 +270,9 @@ struct ProviderErrorView<'a> {
     error_subtype: Option<&'a str>,
     #[serde(skip_serializing_if = "<[i64]>::is_empty")]
     error_codes: &'a [i64],
-    status: u16,
+    /// Mail servers have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
 }
 
 fn provider_error_view(error: &ProviderError) -> Option<Value> {
@@ -279,7 +281,7 @@ fn provider_error_view(error: &ProviderError) -> Option<Value> {
         error_description: error.description.as_deref(),
         error_subtype: error.subtype.as_deref(),
         error_codes: &error.codes,
-        status: error.status,
+        status: Some(error.status).filter(|status| *status != 0),
     };
     serde_json::to_value(view).ok()
 }

@@ -1,0 +1,258 @@
+//! Whether passwords still open their accounts: tried about once a day, by one process at a time.
+
+use crate::applications::changed_meanwhile;
+use crate::engine::{ChangeOf, Engine};
+use crate::error::Error;
+use crate::refresh::jitter_of;
+use futures_util::stream::{self, StreamExt as _};
+use keyway_core::account_secret::AccountSecret;
+use keyway_core::change::{Action, Entity, NewChange};
+use keyway_core::grant::{Grant, GrantStatus};
+use keyway_core::ids::{ApplicationId, GrantId};
+use keyway_core::login_check::{AfterLogin, Login, after_login, next_check_at};
+use keyway_core::mail_servers::{MailProtocol, MailServer};
+use keyway_core::refusal::Blame;
+use keyway_core::time::UnixMillis;
+use keyway_core::token_set::RefreshState;
+use keyway_outbound::{MailFailure, MailLogin};
+use keyway_store::{Session, StoreError};
+use serde_json::{Value, json};
+
+/// Due accounts looked at in one round.
+const BATCH: i64 = 100;
+/// Of these at once: one server that does not answer must not keep all others waiting.
+const AT_ONCE: usize = 8;
+/// How long a turn lasts, in milliseconds: longer than a login may take.
+const TURN_MS: i64 = 60_000;
+/// Tries at ending a grant that somebody else changes at the same moment.
+const END_TRIES: usize = 3;
+
+/// One account, and the right to try it.
+#[derive(Clone)]
+struct Turn {
+    grant: Grant,
+    secret: AccountSecret,
+    state: RefreshState,
+}
+
+/// How a try went, and what the server said.
+struct Tried {
+    login: Login,
+    word: Option<String>,
+}
+
+impl Engine {
+    /// Tries passwords whose turn it is, a bounded number.
+    pub(crate) async fn check_logins(&self) -> Result<(), Error> {
+        let now = self.now();
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.due_logins(now, BATCH).await }));
+        let due = stream::iter(job.await?);
+        due.for_each_concurrent(AT_ONCE, async |(application_id, grant_id)| {
+            if self.is_stopping() {
+                return;
+            }
+            // What failed is due again when the turn is over.
+            if let Err(error) = self.check_login(application_id, grant_id).await {
+                tracing::warn!(%grant_id, %error, "a password could not be tried");
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn check_login(
+        &self,
+        application_id: ApplicationId,
+        grant_id: GrantId,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let job = self.store().write(move |s| {
+            Box::pin(async move { take_turn(s, application_id, grant_id, now).await })
+        });
+        let Some(turn) = job.await? else {
+            return Ok(());
+        };
+        let tried = self.try_login(&turn).await?;
+        self.settle(turn, tried).await
+    }
+
+    async fn try_login(&self, turn: &Turn) -> Result<Tried, Error> {
+        let passwords = self.open_passwords(&turn.secret)?;
+        let Some((server, username)) = where_to(&turn.grant) else {
+            return Err(Error::internal("a mail account without a server"));
+        };
+        let login = MailLogin {
+            protocol: MailProtocol::Imap,
+            server,
+            username,
+            password: passwords.account,
+        };
+        let opened = self.inner.parts.mailboxes.log_in(login).await;
+        Ok(sorted(&turn.grant, opened))
+    }
+
+    /// Gives the turn back with what was learnt. Nothing is written if the account was authenticated again
+    /// meanwhile: the verdict was on another password.
+    async fn settle(&self, turn: Turn, tried: Tried) -> Result<(), Error> {
+        let jitter = jitter_of(turn.grant.id);
+        let after = after_login(tried.login, turn.state.failures, self.now(), jitter);
+        let left = left_behind(&turn.state, after, tried.word.as_deref());
+        let change = expired(&turn.grant, tried.word.as_deref(), self.now());
+        for _ in 1..END_TRIES {
+            match self.commit_turn(&turn, &left, &change).await {
+                // Somebody changed the grant at that very moment.
+                Err(error) if error.kind() == changed_meanwhile().kind() => {}
+                other => return other,
+            }
+        }
+        self.commit_turn(&turn, &left, &change).await
+    }
+
+    async fn commit_turn(
+        &self,
+        turn: &Turn,
+        left: &RefreshState,
+        change: &NewChange,
+    ) -> Result<(), Error> {
+        let (turn, left, change) = (turn.clone(), left.clone(), change.clone());
+        self.commit(move |s| {
+            Box::pin(async move {
+                let (application_id, id) = (turn.grant.application_id, turn.grant.id);
+                let fence = Some(turn.state.version);
+                let is_ours = s
+                    .upsert_refresh_state(application_id, id, &left, fence)
+                    .await?;
+                if !is_ours || left.due_at.is_some() {
+                    return Ok(((), Vec::new()));
+                }
+                let ended = end(s, &turn).await?;
+                Ok(((), ended.then_some(change).into_iter().collect()))
+            })
+        })
+        .await
+    }
+}
+
+/// Takes the right to try an account, if it is to be had and there is something to try.
+async fn take_turn(
+    s: &mut Session<'_>,
+    application_id: ApplicationId,
+    grant_id: GrantId,
+    now: UnixMillis,
+) -> Result<Option<Turn>, StoreError> {
+    let clock = s.db_now().await?;
+    let known = s.refresh_state(application_id, grant_id).await?;
+    let is_free = |state: &RefreshState| {
+        state.due_at.is_some_and(|at| at <= now)
+            && state.lease_until.is_none_or(|until| until <= clock)
+    };
+    let grant = s.grant(application_id, grant_id).await?;
+    let secret = s.account_secret(application_id, grant_id).await?;
+    let (Some(state), Some(grant), Some(secret)) = (known.filter(is_free), grant, secret) else {
+        return Ok(None);
+    };
+    let is_usable = grant.effective_status() == GrantStatus::Valid && !grant.blocked;
+    let version = state.version;
+    let taken = RefreshState {
+        lease_until: is_usable.then_some(clock.plus_ms(TURN_MS)),
+        // Nobody uses it now: a re-authentication, or tomorrow, will see.
+        due_at: match is_usable {
+            true => state.due_at,
+            false => Some(next_check_at(now, jitter_of(grant_id))),
+        },
+        version: version + 1,
+        ..state
+    };
+    let is_ours = s
+        .upsert_refresh_state(application_id, grant_id, &taken, Some(version))
+        .await?;
+    Ok((is_ours && is_usable).then_some(Turn {
+        grant,
+        secret,
+        state: taken,
+    }))
+}
+
+/// Where a grant's settings say its account is.
+fn where_to(grant: &Grant) -> Option<(MailServer, String)> {
+    let text = |name: &str| grant.settings.get(name).and_then(Value::as_str);
+    let port = grant.settings.get("imap_port").and_then(Value::as_u64)?;
+    let server = MailServer {
+        host: text("imap_host")?.to_owned(),
+        port: u16::try_from(port).ok()?,
+    };
+    let username = text("imap_username").or_else(|| text("username"))?;
+    Some((server, username.to_owned()))
+}
+
+fn sorted(grant: &Grant, opened: Result<(), MailFailure>) -> Tried {
+    match opened {
+        Ok(()) => Tried {
+            login: Login::Opened,
+            word: None,
+        },
+        Err(MailFailure::Refused(words)) => Tried {
+            login: Login::Refused,
+            word: Some(words.to_string()),
+        },
+        Err(other) => {
+            tracing::debug!(grant = %grant.id, cause = %other, "a password could not be tried at its server");
+            Tried {
+                login: Login::Unknown,
+                word: Some("not_reached".to_owned()),
+            }
+        }
+    }
+}
+
+fn left_behind(state: &RefreshState, after: AfterLogin, word: Option<&str>) -> RefreshState {
+    let blame = match after.refusals {
+        0 => Blame::Transient,
+        _ => Blame::User,
+    };
+    RefreshState {
+        lease_until: None,
+        due_at: after.due_at,
+        failures: after.refusals,
+        last_error: word.map(|word| format!("{}: {word}", blame.as_str())),
+        version: state.version + 1,
+        ..state.clone()
+    }
+}
+
+/// The entry for the sequence of changes if the grant ends.
+fn expired(grant: &Grant, word: Option<&str>, at: UnixMillis) -> NewChange {
+    let change = ChangeOf {
+        application_id: grant.application_id,
+        entity: Entity::Grant,
+        id: &grant.id,
+        action: Action::Expired,
+        actor: "engine",
+    };
+    change.with(
+        at,
+        json!({
+            "cause": Blame::User.as_str(), "error": word, "provider": grant.provider.as_str(),
+        }),
+    )
+}
+
+/// Ends a grant whose password is still the one that was refused. `false` if it is not, or has ended.
+async fn end(s: &mut Session<'_>, turn: &Turn) -> Result<bool, Error> {
+    let (application_id, id) = (turn.grant.application_id, turn.grant.id);
+    let secret = s.account_secret(application_id, id).await?;
+    let is_same = secret.is_some_and(|secret| secret.id == turn.secret.id);
+    let grant = s.grant(application_id, id).await?;
+    let Some(mut grant) = grant.filter(|grant| is_same && grant.status == GrantStatus::Valid)
+    else {
+        return Ok(false);
+    };
+    grant.status = GrantStatus::Invalid;
+    grant.version += 1;
+    match s.update_grant(&grant, grant.version - 1).await? {
+        true => Ok(true),
+        false => Err(changed_meanwhile()),
+    }
+}
