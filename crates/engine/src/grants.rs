@@ -240,17 +240,12 @@ impl Engine {
             external_id: patch.external_id,
         };
         match patch.settings {
-            Some(settings) if grant.provider.is_oauth() => {
-                // Known before the provider is asked, so that a refused label leaves the tokens alone.
+            Some(settings) if grant.provider.is_oauth() || grant.provider.is_mail() => {
+                // Known before the provider is asked, so that a refused label leaves the account alone.
                 if let Some(Some(id)) = &labels.external_id {
                     self.refuse_taken_label(&grant, id).await?;
                 }
-                let replaced = self.replace_token(caller, grant, settings, labels);
-                return Box::pin(replaced).await;
-            }
-            Some(settings) if grant.provider.is_mail() => {
-                let replaced = self.replace_password(caller, grant, settings, labels);
-                return Box::pin(replaced).await;
+                return Box::pin(self.replace_opener(caller, grant, settings, labels)).await;
             }
             Some(settings) => grant.settings = settings,
             None if labels.is_empty() => return Ok(grant),
@@ -258,6 +253,19 @@ impl Engine {
         }
         labels.write_on(&mut grant);
         self.store_grant(caller, grant).await
+    }
+
+    async fn replace_opener(
+        &self,
+        caller: &Caller,
+        grant: Grant,
+        settings: Map<String, Value>,
+        labels: Labels,
+    ) -> Result<Grant, Error> {
+        match grant.provider.is_mail() {
+            true => self.replace_password(caller, grant, settings, labels).await,
+            false => self.replace_token(caller, grant, settings, labels).await,
+        }
     }
 
     async fn refuse_taken_label(&self, grant: &Grant, external_id: &str) -> Result<(), Error> {

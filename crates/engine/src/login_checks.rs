@@ -41,6 +41,15 @@ struct Tried {
     word: Option<String>,
 }
 
+impl Tried {
+    fn unknown(word: &str) -> Self {
+        Self {
+            login: Login::Unknown,
+            word: Some(word.to_owned()),
+        }
+    }
+}
+
 impl Engine {
     /// Tries passwords whose turn it is, a bounded number.
     pub(crate) async fn check_logins(&self) -> Result<(), Error> {
@@ -55,7 +64,7 @@ impl Engine {
             }
             // What failed is due again when the turn is over.
             if let Err(error) = self.check_login(application_id, grant_id).await {
-                tracing::warn!(%grant_id, %error, "a password could not be tried");
+                tracing::warn!(%grant_id, %error, "what became of a password's trial could not be stored");
             }
         })
         .await;
@@ -74,7 +83,11 @@ impl Engine {
         let Some(turn) = job.await? else {
             return Ok(());
         };
-        let tried = self.try_login(&turn).await?;
+        // A fault of our own is no word on the password, and must not stand before all others.
+        let tried = self.try_login(&turn).await.unwrap_or_else(|error| {
+            tracing::warn!(%grant_id, %error, "a password could not be tried");
+            Tried::unknown("internal")
+        });
         self.settle(turn, tried).await
     }
 
@@ -199,10 +212,7 @@ fn sorted(grant: &Grant, opened: Result<(), MailFailure>) -> Tried {
         },
         Err(other) => {
             tracing::debug!(grant = %grant.id, cause = %other, "a password could not be tried at its server");
-            Tried {
-                login: Login::Unknown,
-                word: Some("not_reached".to_owned()),
-            }
+            Tried::unknown("not_reached")
         }
     }
 }

@@ -54,8 +54,10 @@ impl Engine {
         }
         let known = self.shared_grant(&Principal::Key(*caller), locator).await?;
         let grant = &known.grant;
-        // An account without an API has no token for one.
-        self.inner.api_hosts.choose(grant.provider, None)?;
+        if !grant.provider.is_oauth() {
+            let what = format!("{} accounts have no provider token", grant.provider);
+            return Err(Error::new(ErrorKind::InvalidRequest, what));
+        }
         self.refuse_lent(grant.application_id, grant.credential_id)
             .await?;
         let token = self.fresh_token(grant).await?;

@@ -54,11 +54,7 @@ impl ApiHosts {
     }
 
     /// The host a call goes to: the provider's own unless another of its list is named.
-    pub(crate) fn choose(
-        &self,
-        provider: Provider,
-        named: Option<&str>,
-    ) -> Result<&Arc<ApiHost>, Error> {
+    fn choose(&self, provider: Provider, named: Option<&str>) -> Result<&Arc<ApiHost>, Error> {
         let hosts = self.0.get(&provider).map_or(&[][..], Vec::as_slice);
         let chosen = match named {
             None => hosts.first(),

@@ -103,7 +103,9 @@ fn port(value: &Value) -> Option<u16> {
 
 /// The host in the form in which it is compared and called.
 fn checked_host(text: &str) -> Option<String> {
-    let parsed = Host::parse(text.trim()).ok()?;
+    let text = text.trim();
+    // The dot that ends a complete name is no part of it.
+    let parsed = Host::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;
     let host = parsed.to_string();
     (host.len() <= HOST_MAX_BYTES && !host.contains('_')).then_some(host)
 }
@@ -259,6 +261,10 @@ mod tests {
         assert_eq!(
             checked_host(" Mail.Example.com ").as_deref(),
             Some("mail.example.com")
+        );
+        assert_eq!(
+            checked_host("outlook.office365.com.").as_deref(),
+            Some("outlook.office365.com")
         );
         assert_eq!(checked_host("0x7f.1").as_deref(), Some("127.0.0.1"));
         assert_eq!(checked_host("[::1]").as_deref(), Some("[::1]"));

@@ -404,6 +404,7 @@ async fn a_mail_grant_has_no_api_and_no_token(world: &World) {
         .await
         .unwrap();
     let token = engine.provider_token(&app.caller, locator()).await;
+    let words = "imap accounts have no provider token";
     assert_eq!(token.unwrap_err().message(), words);
 }
 

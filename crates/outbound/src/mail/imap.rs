@@ -19,6 +19,9 @@ const NOT_NOW: [&str; 6] = [
     "OVERQUOTA",
 ];
 
+/// Longest code that is taken for one, in bytes; the longest known have 20.
+const CODE_MAX_BYTES: usize = 40;
+
 /// One answer, as far as it matters here.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
@@ -106,7 +109,7 @@ fn words(raw: &[u8]) -> ServerWords {
     let coded = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     match coded {
         Some((code, text)) => ServerWords {
-            code: code.split(' ').next().map(str::to_ascii_uppercase),
+            code: code.split(' ').next().and_then(clean_code),
             text: text.trim().to_owned(),
         },
         None => ServerWords {
@@ -114,6 +117,13 @@ fn words(raw: &[u8]) -> ServerWords {
             text: text.to_owned(),
         },
     }
+}
+
+/// A code as the standards write them; it goes into logs and the sequence of changes.
+fn clean_code(code: &str) -> Option<String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let fits = !code.is_empty() && code.len() <= CODE_MAX_BYTES && code.bytes().all(is_part);
+    fits.then(|| code.to_ascii_uppercase())
 }
 
 async fn next<S>(dialog: &mut Dialog<S>) -> Result<Answer, MailFailure>
@@ -327,6 +337,16 @@ mod tests {
         assert_eq!(one("+ \r\n").0, Answer::GoOn);
         assert_eq!(one("* WHATEVER 7 (x)\r\n"), (Answer::Other, 18));
         assert!(read(b"HTTP/1.1 400 Bad Request\r\n").is_err());
+    }
+
+    #[test]
+    fn what_is_no_code_is_not_passed_on_as_one() {
+        for text in ["[\u{1b}c]", "[]", &format!("[{}]", "X".repeat(41)), "[a;b]"] {
+            let said = words(format!("k3 NO {text} no\r\n").as_bytes());
+            assert_eq!((said.code, said.text.as_str()), (None, "no"), "{text}");
+        }
+        let said = words(b"k3 NO [limit 3] no\r\n");
+        assert_eq!(said.code.as_deref(), Some("LIMIT"));
     }
 
     #[test]
