@@ -23,9 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Shorter than the minute after which most servers close idle connections, so that a call seldom
-/// meets one that is being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Some servers close idle connections after five seconds. A refresh that is sent at that very moment brings no
+/// answer, and nobody can tell whether it was read: so a connection that has rested longer than this is not used again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_IDLE_PER_HOST: usize = 64;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("Keyway/", env!("CARGO_PKG_VERSION"));
