@@ -29,7 +29,8 @@ use keyway_core::provider::Provider;
 use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
-use keyway_core::token_set::TokenSetState;
+use keyway_core::token_set::{TokenSet, TokenSetState};
+use keyway_store::{Session, StoreError};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -275,9 +276,15 @@ impl Engine {
             true => STORE_TRIES,
             false => TRIES,
         };
+        // Every try stores the same row: one whose outcome nobody heard may have stored it.
+        let (auth, set) = self.brought_set(brought, verified, identity)?;
+        let commit = || {
+            let opener = Opener::Tokens(Box::new(set.clone()));
+            self.commit_transfer(auth.clone(), opener, brought.labels.clone())
+        };
         let mut pause = STORE_PAUSE;
         for _ in 1..tries {
-            match self.commit_custom(brought, verified, identity).await {
+            match commit().await {
                 Err(error) if lost_a_race(&error) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(STORE_PAUSE_MAX);
@@ -285,15 +292,16 @@ impl Engine {
                 other => return other,
             }
         }
-        self.commit_custom(brought, verified, identity).await
+        commit().await
     }
 
-    async fn commit_custom(
+    /// What is to be stored.
+    fn brought_set(
         &self,
         brought: &Brought,
         verified: &Verified,
         identity: &Identity,
-    ) -> Result<Grant, Error> {
+    ) -> Result<(Authentication, TokenSet), Error> {
         let entry = self.entry(brought.connector.provider)?;
         let Verified { client, tokens, .. } = verified;
         let asked = brought.asked_scope();
@@ -321,9 +329,7 @@ impl Engine {
                 scope,
             )
         };
-        let opener = Opener::Tokens(Box::new(set));
-        self.commit_transfer(auth, opener, brought.labels.clone())
-            .await
+        Ok((auth, set))
     }
 
     async fn commit_transfer(
@@ -335,6 +341,9 @@ impl Engine {
         let (actor, now) = (auth.actor.clone(), auth.now);
         self.commit(move |s| {
             Box::pin(async move {
+                if let Some(grant) = stored_before(s, &auth, &opener).await? {
+                    return Ok((grant, Vec::new()));
+                }
                 let mut done = transfer(s, auth, opener).await?;
                 if !labels.is_empty() {
                     labels.write_on(&mut done.grant);
@@ -377,6 +386,23 @@ impl Engine {
             now,
             actor: caller.actor(),
         }
+    }
+}
+
+/// The grant, if an earlier try whose outcome nobody heard has stored these very tokens. They may have been
+/// refreshed since: storing them once more would put used-up ones in the place of good ones (rule 5).
+async fn stored_before(
+    s: &mut Session<'_>,
+    auth: &Authentication,
+    opener: &Opener,
+) -> Result<Option<Grant>, StoreError> {
+    let Opener::Tokens(set) = opener else {
+        return Ok(None);
+    };
+    let stored = s.token_set(auth.application_id, set.id).await?;
+    match stored.and_then(|stored| stored.grant_id) {
+        Some(id) => s.grant(auth.application_id, id).await,
+        None => Ok(None),
     }
 }
 
