@@ -207,6 +207,23 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_published_only_hosts_with_their_ports_come_of_it(
+            at in 0..WHOLE.len(), length in 0..40_usize, put in "[<>/&;%a-z0-9\"= ]{0,12}",
+        ) {
+            let mut xml = WHOLE.to_owned();
+            xml.replace_range(at..(at + length).min(WHOLE.len()), &put);
+            let Published { imap, smtp } = parse(&xml, "example.com");
+            let all = [(MailProtocol::Imap, imap), (MailProtocol::Smtp, smtp)];
+            for (protocol, server) in all {
+                let Some(MailServer { host, port }) = server else { continue };
+                proptest::prop_assert!(protocol.has_port(port));
+                proptest::prop_assert!(!host.contains(['%', ' ', '/', '&', '<', ':']));
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_configuration_names_no_server() {
         for xml in [

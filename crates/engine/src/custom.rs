@@ -25,12 +25,12 @@ use keyway_core::change::Action;
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::grant::Grant;
-use keyway_core::ids::{CredentialId, GrantId};
+use keyway_core::ids::{CredentialId, GrantId, TokenSetId};
 use keyway_core::provider::Provider;
 use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::Identity;
-use keyway_core::token_set::TokenSetState;
+use keyway_core::token_set::{TokenSet, TokenSetState};
 use keyway_store::Session;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -277,9 +277,15 @@ impl Engine {
             true => STORE_TRIES,
             false => TRIES,
         };
+        // Every try stores the same row: one whose outcome nobody heard may have stored it.
+        let (auth, set) = self.brought_set(brought, verified, identity)?;
+        let commit = || {
+            let opener = Opener::Tokens(Box::new(set.clone()));
+            self.commit_transfer(auth.clone(), opener, brought.labels.clone())
+        };
         let mut pause = STORE_PAUSE;
         for _ in 1..tries {
-            match self.commit_custom(brought, verified, identity).await {
+            match commit().await {
                 Err(error) if lost_a_race(&error) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(STORE_PAUSE_MAX);
@@ -287,15 +293,16 @@ impl Engine {
                 other => return other,
             }
         }
-        self.commit_custom(brought, verified, identity).await
+        commit().await
     }
 
-    async fn commit_custom(
+    /// What is to be stored.
+    fn brought_set(
         &self,
         brought: &Brought,
         verified: &Verified,
         identity: &Identity,
-    ) -> Result<Grant, Error> {
+    ) -> Result<(Authentication, TokenSet), Error> {
         let entry = self.entry(brought.connector.provider)?;
         let Verified { client, tokens, .. } = verified;
         let asked = brought.asked_scope();
@@ -308,8 +315,8 @@ impl Engine {
             identity,
             acts_for: acts_for.as_ref(),
         };
-        let (state, id) = (TokenSetState::Current, verified.token_set_id);
-        let set = self.new_token_set(&issued, scope.clone(), state, id);
+        let id = TokenSetId::generate(self.now(), self.entropy());
+        let set = self.new_token_set(&issued, scope.clone(), TokenSetState::Current, id);
         let auth = Authentication {
             credential_id: Some(brought.credential.id),
             client_id: brought.credential.client_id.clone(),
@@ -324,9 +331,7 @@ impl Engine {
                 scope,
             )
         };
-        let opener = Opener::Tokens(Box::new(set));
-        self.commit_transfer(auth, opener, brought.labels.clone())
-            .await
+        Ok((auth, set))
     }
 
     async fn commit_transfer(
@@ -338,7 +343,7 @@ impl Engine {
         let (actor, now) = (auth.actor.clone(), auth.now);
         self.commit(move |s| {
             Box::pin(async move {
-                if let Some(grant) = stored_before(s, &opener).await? {
+                if let Some(grant) = stored_before(s, &auth, &opener).await? {
                     return Ok((grant, Vec::new()));
                 }
                 let mut done = transfer(s, auth, opener).await?;
@@ -386,18 +391,22 @@ impl Engine {
     }
 }
 
-/// The grant that these tokens opened already: an earlier try was told it had failed and had not. The tokens may have
-/// been refreshed since, so that storing them again would bring back a refresh token that was replaced (rule 5).
-async fn stored_before(s: &mut Session<'_>, opener: &Opener) -> Result<Option<Grant>, Error> {
+/// The grant, if an earlier try whose outcome nobody heard has stored these very tokens. They may have been
+/// refreshed since: storing them once more would put used-up ones in the place of good ones (rule 5).
+async fn stored_before(
+    s: &mut Session<'_>,
+    auth: &Authentication,
+    opener: &Opener,
+) -> Result<Option<Grant>, Error> {
     let Opener::Tokens(set) = opener else {
         return Ok(None);
     };
-    let Some(stored) = s.token_set(set.application_id, set.id).await? else {
+    let Some(stored) = s.token_set(auth.application_id, set.id).await? else {
         return Ok(None);
     };
     // Cut off from its grant, if the application has deleted that in the meantime.
     let grant_id = stored.grant_id.ok_or_else(changed_meanwhile)?;
-    Ok(s.grant(set.application_id, grant_id).await?)
+    Ok(s.grant(auth.application_id, grant_id).await?)
 }
 
 /// A person of whom nothing is known but the address.

@@ -13,7 +13,8 @@ use keyway_core::time::{Clock, SystemClock};
 use keyway_engine::unlock::{self, UnlockError};
 use keyway_engine::{Engine, Parts, Settings};
 use keyway_outbound::{
-    HttpTransport, MailClient, MailExchangers, NameServers, NetworkPolicy, NotAsked, Transport, Upstreams,
+    HttpTransport, MailClient, MailExchangers, NameServers, NetworkPolicy, NotAsked, Transport,
+    Upstreams,
 };
 use keyway_store::{DatabaseUrl, Store, newest_schema_version};
 use keyway_vault::UnlockError::WrongMasterKey;

@@ -9,16 +9,16 @@
 pub mod address;
 mod connector;
 pub mod error;
-pub mod names;
 pub mod mail;
+pub mod names;
 pub mod request;
 pub mod transport;
 pub mod upstream;
 
 pub use address::{NetworkPolicy, is_public};
 pub use error::{CallError, CallErrorKind, Sent, Whose};
-pub use names::{MailExchangers, NameServers, NotAsked};
 pub use mail::{MailClient, MailFailure, MailLogin, Mailboxes, NoWay, ServerWords};
+pub use names::{MailExchangers, NameServers, NotAsked};
 pub use request::{DEFAULT_DEADLINE, Request, Response};
 pub use transport::{HttpTransport, Roots, SetupError, Transport};
 pub use upstream::{AnswerBody, CallBody, Origin, Upload, Upstreams};

@@ -8,7 +8,6 @@ use crate::provider_calls::{ProviderFailure, custom_error};
 use crate::refresh::TokenSource;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::email::email_key;
-use keyway_core::ids::TokenSetId;
 use keyway_core::oauth::{Client, TokenResponse};
 use keyway_core::sign_in::Identity;
 use keyway_core::token_set::ActsFor;
@@ -26,8 +25,6 @@ pub(super) struct Verified {
     /// The credential's client the tokens were issued to.
     pub(super) client: Client,
     pub(super) tokens: TokenResponse,
-    /// What they are stored as, however often that is tried.
-    pub(super) token_set_id: TokenSetId,
     /// The provider has replaced the token that was sent: nobody else has the new one.
     pub(super) is_replaced: bool,
 }
@@ -46,7 +43,6 @@ impl Engine {
         tokens.refresh_token = source.kept(&tokens);
         Ok(Verified {
             is_replaced: is_replaced(&brought.proof, &tokens),
-            token_set_id: TokenSetId::generate(self.now(), self.entropy()),
             client,
             tokens,
         })

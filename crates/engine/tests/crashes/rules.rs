@@ -76,6 +76,11 @@ const BREACHES: &[(&str, &str)] = &[
         "DELETE FROM refresh_states WHERE {app}",
     ),
     (
+        "passwords without",
+        "INSERT INTO account_secrets (application_id, id, grant_id, provider, sealed, created_at, updated_at, version)
+         SELECT application_id, id, 'gone', provider, sealed, created_at, updated_at, version FROM token_sets WHERE {app}",
+    ),
+    (
         "a secret without",
         "UPDATE credential_secrets SET credential_id = 'gone' WHERE {app}",
     ),
