@@ -16,7 +16,7 @@ use keyway_outbound::{
     HttpTransport, MailClient, MailExchangers, NameServers, NetworkPolicy, NotAsked, Transport,
     Upstreams,
 };
-use keyway_store::{DatabaseUrl, Store, newest_schema_version};
+use keyway_store::{DatabaseUrl, Store, StoreError, newest_schema_version};
 use keyway_vault::UnlockError::WrongMasterKey;
 use keyway_vault::{SystemEntropy, Vault};
 use std::path::PathBuf;
@@ -195,7 +195,21 @@ pub(crate) async fn open_store(config: &Config, opening: Opening) -> anyhow::Res
         Opening::MustExist => open_as_it_is(config).await?.0,
     };
     store.migrate().await.with_context(|| unusable(config))?;
+    if opening == Opening::MayMake {
+        note_opening(&store)
+            .await
+            .with_context(|| unusable(config))?;
+    }
     Ok(store)
+}
+
+/// Writes something that was not there before. A disk that is full or read-only is found now, where somebody looks,
+/// and not by the first user: with nothing to migrate, nothing else would be written.
+async fn note_opening(store: &Store) -> Result<(), StoreError> {
+    let version = env!("CARGO_PKG_VERSION");
+    let note =
+        store.write(move |s| Box::pin(async move { s.put_server_note("opened", version).await }));
+    note.await
 }
 
 /// Opens a database that is there, without migrating it, and says of which schema it is.

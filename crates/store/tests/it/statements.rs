@@ -42,6 +42,7 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "refresh_states.DUE",
         "account_secrets.DUE",
         "changes.SINCE",
+        "credentials.LENT_OTHERWISE",
         "changes.LATEST",
         "sweeps.SIGN_INS",
         "sweeps.ACCESS_TOKENS",
