@@ -97,6 +97,7 @@ impl Engine {
             Some(lent) => lent,
             None => self.own_rows(&connector, &new)?,
         };
+        self.refuse_lent_lender(caller, &rows.credential).await?;
         let digest = rows.credential.data_digest;
         if let Some(existing) = self.equal_credential(&connector, digest).await? {
             return Ok(existing);
@@ -125,6 +126,20 @@ impl Engine {
             })
         });
         Ok(job.await?)
+    }
+
+    /// A client that is itself lent cannot be borrowed: the operator lends it for users' sign-ins, and not for the
+    /// accounts of whole tenants.
+    async fn refuse_lent_lender(&self, caller: &Caller, new: &Credential) -> Result<(), Error> {
+        let Some(id) = new.borrows_from else {
+            return Ok(());
+        };
+        let lender = self.live_credential(caller, id).await?;
+        if lender.is_none_or(|lender| lender.owner == Owner::Application) {
+            return Ok(());
+        }
+        let what = "is required: the connector's client is the operator's shared app, which is not lent for this";
+        Err(Error::field("credential_data.client_id", what))
     }
 
     fn own_rows(
@@ -289,6 +304,7 @@ impl Engine {
                     Some(_) if edited.borrows_from.is_some() => edited.borrows_from,
                     other => other,
                 };
+            self.refuse_lent_lender(caller, &edited).await?;
             edited.provider_project =
                 provider_project(provider, members.client_id.as_deref(), data);
             edited.client_id = members.client_id;

@@ -40,7 +40,8 @@ impl Engine {
     ///
     /// # Errors
     /// `AccessDenied` if the application's settings do not allow it, or the grant's credential is lent by
-    /// the operator: its tokens would speak for the operator's own provider application.
+    /// the operator: its tokens would speak for the operator's own provider application. Likewise if the token
+    /// is an application's own, by a tenant's consent: it opens more accounts than the grant's.
     pub async fn provider_token(
         &self,
         caller: &Caller,
@@ -64,6 +65,11 @@ impl Engine {
         // The grant may have moved since it was remembered: what counts is whose this very token is.
         self.refuse_lent(grant.application_id, Some(token.credential_id))
             .await?;
+        if token.named_user.is_some() {
+            return Err(denied(
+                "This grant's token is its application's own and opens the accounts of a whole tenant; it is not handed out. Make the call through /v3/grants/{grant_id}/proxy/.",
+            ));
+        }
         tracing::info!(
             application_id = %caller.application_id,
             key_id = %caller.key_id,

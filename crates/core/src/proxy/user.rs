@@ -4,6 +4,31 @@
 use super::CallRefused;
 use std::borrow::Cow;
 
+/// What of a user is somebody else: their name and address may be read there, and nothing beyond.
+const OTHERS: [&str; 7] = [
+    "createdObjects",
+    "directReports",
+    "manager",
+    "memberOf",
+    "ownedObjects",
+    "transitiveMemberOf",
+    "transitiveReports",
+];
+
+/// Whether a path below a user leads on from somebody else to what is theirs.
+fn leads_on(below: &str) -> bool {
+    let mut segments = below.split('/').filter(|segment| !segment.is_empty());
+    let first = segments.next().unwrap_or_default();
+    let is_other = OTHERS.iter().any(|name| name.eq_ignore_ascii_case(first));
+    let beyond = match first.eq_ignore_ascii_case("manager") {
+        true => segments.count(),
+        // One of several is named first.
+        false => segments.count().saturating_sub(1),
+    };
+    // No name of a relation has anything to encode.
+    first.contains('%') || (is_other && beyond > 0)
+}
+
 /// Whether a segment is a version of the API.
 fn is_version(segment: &str) -> bool {
     let is_numbered = segment
@@ -23,13 +48,14 @@ pub fn path_of_user<'a>(rest: &'a str, user_id: &str) -> Result<Cow<'a, str>, Ca
         _ => (None, rest),
     };
     let (head, tail) = path.split_once('/').unwrap_or((path, ""));
-    if head.eq_ignore_ascii_case("me") {
+    if head.eq_ignore_ascii_case("me") && !leads_on(tail) {
         let version = version.map_or_else(String::new, |version| format!("{version}/"));
         let tail = path.get(head.len()..).unwrap_or_default();
         return Ok(Cow::Owned(format!("{version}users/{user_id}{tail}")));
     }
-    let named = tail.split('/').next().unwrap_or_default();
-    if head.eq_ignore_ascii_case("users") && named.eq_ignore_ascii_case(user_id) {
+    let (named, below) = tail.split_once('/').unwrap_or((tail, ""));
+    let is_own = head.eq_ignore_ascii_case("users") && named.eq_ignore_ascii_case(user_id);
+    if is_own && !leads_on(below) {
         return Ok(Cow::Borrowed(rest));
     }
     Err(CallRefused::OtherUser)
@@ -48,6 +74,11 @@ mod tests {
             ("me/messages/", "users/u-1/messages/"),
             ("v1.0/users/u-1/messages", "v1.0/users/u-1/messages"),
             ("v1.0/users/U-1", "v1.0/users/U-1"),
+            ("v1.0/me/manager", "v1.0/users/u-1/manager"),
+            (
+                "v1.0/me/directReports/u-2",
+                "v1.0/users/u-1/directReports/u-2",
+            ),
         ] {
             assert_eq!(path_of_user(rest, "u-1").unwrap(), sent, "{rest}");
         }
@@ -65,6 +96,10 @@ mod tests {
             "v1.0/v1.0/me",
             "x/me",
             "v1.0/groups/1",
+            "v1.0/me/manager/messages",
+            "v1.0/me//Manager/messages",
+            "v1.0/users/u-1/directReports/u-2/messages",
+            "v1.0/me/%6danager/messages",
         ] {
             assert_eq!(
                 path_of_user(rest, "u-1"),

@@ -1,11 +1,13 @@
 //! Bulk authentication: credentials that act for their users by themselves, without a sign-in.
 
+use keyway_core::application::AdditionalSettings;
 use keyway_core::change::Action;
 use keyway_core::credential::{Credential, CredentialType, HealthStatus};
 use keyway_core::grant::{Grant, GrantLocator, GrantStatus};
 use keyway_core::ids::CredentialId;
 use keyway_core::provider::Provider::{self, Google, Microsoft};
 use keyway_core::scope::Scopes;
+use keyway_engine::applications::ApplicationPatch;
 use keyway_engine::credentials::{CredentialPatch, NewCredential};
 use keyway_engine::custom::CustomAuthentication;
 use keyway_engine::grants::GrantPatch;
@@ -346,6 +348,29 @@ async fn an_administrators_consent_makes_grants_of_the_tenants_members(world: &W
     assert!(nobody.unwrap_err().message().contains("no user"));
 }
 
+async fn rule_08_a_token_that_opens_a_whole_tenant_is_handed_out_to_nobody(world: &World) {
+    let app = &world.app;
+    let credential = consenting(world, json!({})).await;
+    consents(world, DEFAULT_TENANT_ID);
+    let grant = member(world, &credential, ALICE).await.unwrap();
+    let patch = ApplicationPatch {
+        additional_settings: Some(AdditionalSettings {
+            allow_provider_tokens: true,
+            ..AdditionalSettings::default()
+        }),
+        ..ApplicationPatch::default()
+    };
+    let allowed = world.engine.update_application(&app.caller, patch);
+    allowed.await.unwrap();
+    let locator = || GrantLocator::Id(grant.id);
+    let refused = world.engine.provider_token(&app.caller, locator()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::AccessDenied);
+    // The same grant by its user's own consent: that token is the user's.
+    app.connect(&SignIn::of(ALICE).at(Microsoft)).await;
+    let given = world.engine.provider_token(&app.caller, locator()).await;
+    given.unwrap();
+}
+
 async fn a_strangers_consent_for_their_own_tenant_gives_them_nothing(world: &World) {
     let credential = consenting(world, json!({})).await;
     consents(world, OTHER_TENANT);
@@ -563,6 +588,7 @@ on_both_databases!(
 );
 on_both_databases!(World::options().microsoft().tenant(OTHER_DOMAIN, OTHER_TENANT) =>
     an_administrators_consent_makes_grants_of_the_tenants_members,
+    rule_08_a_token_that_opens_a_whole_tenant_is_handed_out_to_nobody,
     a_strangers_consent_for_their_own_tenant_gives_them_nothing,
     a_credential_that_names_a_tenant_takes_members_of_that_one_only,
     rule_12_a_member_is_the_one_who_signs_in,

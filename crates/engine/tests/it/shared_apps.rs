@@ -152,6 +152,30 @@ async fn a_shared_app_can_be_added_beside_a_client_of_ones_own(world: &World) {
     }
 }
 
+async fn rule_08_a_shared_app_is_not_borrowed_for_whole_tenants(world: &World) {
+    let app = &world.app;
+    let made = world
+        .engine
+        .create_connector(&app.caller, bare_at(Microsoft));
+    made.await.unwrap();
+    let before = world.snapshot().await;
+    let new = |data| NewCredential {
+        name: "consent".into(),
+        credential_type: CredentialType::AdminConsent,
+        data: object(data),
+    };
+    let create = |data| {
+        world
+            .engine
+            .create_credential(&app.caller, Microsoft, new(data))
+    };
+    let refused = create(json!({"tenant": "example.com"})).await.unwrap_err();
+    assert!(refused.message().contains("not lent for this"), "{refused}");
+    assert_eq!(world.snapshot().await, before);
+    let own = json!({"client_id": DEV, "client_secret": format!("{DEV}-secret")});
+    create(own).await.unwrap();
+}
+
 async fn without_a_shared_app_a_credential_needs_a_client(world: &World) {
     let app = &world.app;
     app.connector(Google, DEV).await;
@@ -308,6 +332,7 @@ on_both_databases!(lending(AllowedApplications::All) =>
 on_both_databases!(without_a_shared_app_a_credential_needs_a_client);
 on_both_databases!(lending_at(Microsoft, AllowedApplications::All) =>
     rule_08_consent_is_forced_for_a_shared_app_alone,
+    rule_08_a_shared_app_is_not_borrowed_for_whole_tenants,
 );
 on_both_databases!(lending_at(Zoom, AllowedApplications::All) =>
     rule_08_a_provider_that_cannot_ask_again_is_not_lent,
