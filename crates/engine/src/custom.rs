@@ -2,9 +2,9 @@
 //! a credential of its acts, or gives the password of a mail account.
 
 mod calendar;
-mod mail_failure;
+pub(crate) mod mail_failure;
 mod mail_servers;
-mod mailbox;
+pub(crate) mod mailbox;
 mod proof;
 mod verify;
 

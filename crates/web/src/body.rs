@@ -47,6 +47,13 @@ pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// What a test posts.
+    #[cfg(test)]
+    pub(crate) fn from_pairs(pairs: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self(pairs.iter().map(owned).collect())
+    }
+
     /// The text under `name`, and none if it is empty (RFC 6749, 3.2).
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().rposition(|(key, _)| key == name)?;

@@ -15,6 +15,7 @@ mod choice;
 mod consent;
 mod credentials;
 mod disconnects;
+mod forms;
 mod grants;
 mod health;
 mod identity;
