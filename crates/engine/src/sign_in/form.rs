@@ -342,7 +342,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn typed(settings: Value) -> TypedAccount {
+    fn typed(settings: &Value) -> TypedAccount {
         TypedAccount {
             state: Some(SecretString::from("s".to_owned())),
             settings: settings.as_object().unwrap().clone(),
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_form_keeps_its_own_fields_and_the_address_is_the_name_unless_one_is_typed() {
-        let typed = typed(json!({
+        let typed = typed(&json!({
             "email": " a@b.c ", "imap_password": " p ", "imap_host": "  ", "state": "x", "username": "u",
         }));
         let typed = typed.for_provider(Provider::Imap);
@@ -364,14 +364,14 @@ mod tests {
 
     #[test]
     fn rule_07_a_form_prints_nothing_of_what_was_typed() {
-        let typed = typed(json!({"email": "a@b.c", "imap_password": "secret"}));
+        let typed = typed(&json!({"email": "a@b.c", "imap_password": "secret"}));
         assert!(!format!("{typed:?}").contains("secret"));
     }
 
     #[test]
     fn what_is_wrong_is_told_by_its_field() {
         let of = |path: &str, settings: Value| {
-            let trouble = Trouble::of_field(Some(path), &typed(settings)).unwrap();
+            let trouble = Trouble::of_field(Some(path), &typed(&settings)).unwrap();
             (trouble.kind, trouble.field.unwrap())
         };
         for (path, settings, kind, field) in [
@@ -408,6 +408,9 @@ mod tests {
         ] {
             assert_eq!(of(path, settings), (kind, field.to_owned()), "{path}");
         }
-        assert_eq!(Trouble::of_field(Some("provider"), &typed(json!({}))), None);
+        assert_eq!(
+            Trouble::of_field(Some("provider"), &typed(&json!({}))),
+            None
+        );
     }
 }

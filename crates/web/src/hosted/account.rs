@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::envelope::Answer;
 use http::StatusCode;
 use keyway_core::provider::Provider;
-use keyway_engine::sign_in::{AccountForm, Trouble, TypedAccount};
+use keyway_engine::sign_in::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use minijinja::{Value as JinjaValue, context};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -103,8 +103,19 @@ fn field(form: &AccountForm, frame: &Frame, name: &'static str) -> Field {
         is_required: asked.contains(&name),
         is_first: first == Some(name),
         is_wrong,
-        wrong: is_wrong.then(|| frame.words(&["wrong", name], &["wrong", "other"])),
+        wrong: is_wrong.then(|| wrong(form, frame, name)),
     }
+}
+
+/// What is said beside the field that is to blame; what there is to do is said above all.
+fn wrong(form: &AccountForm, frame: &Frame, name: &str) -> JinjaValue {
+    let words = match form.trouble.as_ref().map(|trouble| trouble.kind) {
+        Some(TroubleKind::Wrong) => name,
+        Some(TroubleKind::Missing) => "missing",
+        Some(TroubleKind::Refused | TroubleKind::AppPassword) => "refused",
+        _ => "other",
+    };
+    frame.words(&["wrong", words], &["wrong", "other"])
 }
 
 fn blamed(form: &AccountForm) -> Option<&str> {
@@ -163,12 +174,11 @@ mod tests {
     use super::super::theme::Theme;
     use super::*;
     use keyway_core::ids::ApplicationId;
-    use keyway_engine::sign_in::TroubleKind;
     use serde_json::json;
 
     fn form(
         provider: Provider,
-        values: Value,
+        values: &Value,
         trouble: Option<(TroubleKind, &str)>,
     ) -> AccountForm {
         AccountForm {
@@ -197,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_empty_form_asks_for_two_things_and_hides_the_servers() {
-        let page = page(&form(Provider::Imap, json!({"email": "a@b.c"}), None));
+        let page = page(&form(Provider::Imap, &json!({"email": "a@b.c"}), None));
         assert!(
             page.contains("name=\"state\" value=\"the-state\""),
             "{page}"
@@ -212,14 +222,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_beside_its_field_and_opens_the_fold() {
         let trouble = Some((TroubleKind::UnknownHost, "imap_host"));
-        let page = page(&form(Provider::Imap, json!({"imap_host": "x"}), trouble));
+        let page = page(&form(Provider::Imap, &json!({"imap_host": "x"}), trouble));
         assert!(
             page.contains("<details open>") && page.contains("id=\"imap_host-wrong\""),
             "{page}"
         );
         assert!(page.contains("There is no server called &lt;mail&gt;"));
         let waiting = Some((TroubleKind::TooMany, "email"));
-        let page = super::tests::page(&form(Provider::Icloud, json!({}), waiting));
+        let page = super::tests::page(&form(Provider::Icloud, &json!({}), waiting));
         assert!(page.contains("Wait 2 minutes") && !page.contains("<details"));
     }
 

@@ -170,7 +170,7 @@ mod tests {
     use keyway_core::time::UnixMillis;
     use serde_json::json;
 
-    fn application(profile: Value) -> Application {
+    fn application(profile: &Value) -> Application {
         Application {
             id: ApplicationId::from_u128(1),
             organization_id: OrganizationId::from_u128(2),
@@ -186,14 +186,14 @@ mod tests {
         }
     }
 
-    fn hosted(members: Value) -> String {
-        style_sheet(&application(json!({ "hosted_authentication": members })))
+    fn hosted(members: &Value) -> String {
+        style_sheet(&application(&json!({ "hosted_authentication": members })))
     }
 
     #[test]
     fn colours_are_hex_and_nothing_else_gets_into_the_style_sheet() {
         assert_eq!(
-            hosted(json!({"color_primary": "#0A5", "background_color": " #102030 "})),
+            hosted(&json!({"color_primary": "#0A5", "background_color": " #102030 "})),
             ":root{--accent:#00aa55;--on-accent:#000000;--ground:#102030;--on-ground:#ffffff;}"
         );
         for evil in [
@@ -207,13 +207,13 @@ mod tests {
             "#",
         ] {
             assert_eq!(
-                hosted(json!({"color_primary": evil, "alignment": evil})),
+                hosted(&json!({"color_primary": evil, "alignment": evil})),
                 "",
                 "{evil}"
             );
         }
         assert_eq!(
-            hosted(json!({"spacing": 900, "alignment": "right"})),
+            hosted(&json!({"spacing": 900, "alignment": "right"})),
             ":root{--spacing:96px;--align:end;}"
         );
     }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn links_lead_to_the_web_and_pictures_come_from_here() {
-        let theme = Theme::of(&application(json!({
+        let theme = Theme::of(&application(&json!({
             "branding": {"name": "Acme", "icon_url": "https://cdn.example.com/i.png", "website_url": "javascript:alert(1)"},
             "hosted_authentication": {"terms_of_service_url": "https://acme.example/terms", "privacy_policy_url": "data:text/html,x"},
         })));
@@ -253,6 +253,6 @@ mod tests {
         assert_eq!((theme.website, theme.privacy), (None, None));
         assert_eq!(theme.terms.as_deref(), Some("https://acme.example/terms"));
         assert!(theme.style.is_none());
-        assert_eq!(Theme::of(&application(json!({}))).application, "acme-prod");
+        assert_eq!(Theme::of(&application(&json!({}))).application, "acme-prod");
     }
 }
