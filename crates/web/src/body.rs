@@ -169,6 +169,24 @@ impl FromRequest<App> for JsonObject {
     }
 }
 
+/// A JSON object from somebody who has proved nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PublicObject(pub(crate) Map<String, Value>);
+
+impl FromRequest<App> for PublicObject {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let media = Media::of(request.headers());
+        let body = read(request, &app.bodies.strangers).await?;
+        match media {
+            Media::Json => parse_object(&body).map(Self),
+            // A page of another origin must ask before it sends JSON, and needs not for anything else.
+            _ => Err(unsupported("application/json")),
+        }
+    }
+}
+
 impl FromRequest<App> for Params {
     type Rejection = Failure;
 

@@ -2,7 +2,9 @@
 
 use super::start::{Accepted, given};
 use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
 use keyway_core::email::{EMAIL_MAX_BYTES, looks_like_email};
+use keyway_core::ids::ApplicationId;
 use keyway_core::oauth::clean;
 use keyway_core::provider::Provider;
 
@@ -93,6 +95,23 @@ fn parts(prompt: Option<&str>) -> Vec<Part> {
 }
 
 impl Engine {
+    /// The providers whose users can sign in on a page of this application, in the order they are shown in.
+    ///
+    /// # Errors
+    /// If there is no such application, or it is barred.
+    pub async fn hosted_providers(&self, id: ApplicationId) -> Result<Vec<Provider>, Error> {
+        let unknown = || Error::not_found("Application not found");
+        let known = self.known_application(id).await?.ok_or_else(unknown)?;
+        if known.application.blocked {
+            let message = "Application blocked, contact administrator.";
+            return Err(Error::new(ErrorKind::Blocked, message));
+        }
+        let connected = known.connectors.iter().map(|c| c.provider);
+        let mut providers: Vec<Provider> = connected.filter(|p| p.has_hosted_sign_in()).collect();
+        providers.sort_by_key(|p| (!p.is_oauth(), *p));
+        Ok(providers)
+    }
+
     /// The provider of the address the person typed; or of the application's, unless that asked for the page.
     pub(super) async fn detected(&self, accepted: &Accepted) -> Detected {
         let params = &accepted.params;

@@ -6,11 +6,11 @@
 use super::callback::{SignInFault, faulty};
 use super::form::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use super::guesses::Whose;
-use super::{Browser, Returned};
+use super::{AuthorizeParams, Browser, Returned};
 use crate::custom::mail_failure::NotOpened;
 use crate::custom::mailbox::MailAccount;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use keyway_core::email::email_key;
 use keyway_core::ids::ApplicationId;
 use keyway_core::mail_servers::takes_no_passwords;
@@ -129,12 +129,38 @@ impl Engine {
         browser: &Browser,
     ) -> Result<Step, Error> {
         let typed = typed.for_provider(started.provider);
-        match self.tried(&started, &typed, browser).await? {
+        match self.tried(&started, &typed, browser).await {
             Ok(account) => self.keep_opened(started, &account).await,
-            Err(trouble) => {
+            Err(failing) => {
+                let trouble = failing.trouble(&typed)?;
                 let form = AccountForm::again(&typed, &started, trouble);
                 Ok(Step::Again(Box::new(form)))
             }
+        }
+    }
+
+    /// A sign-in that a page of the application's own begins and ends in one request: it has asked the person
+    /// itself. The way leads back with a code, which needs the same proof as any other.
+    ///
+    /// # Errors
+    /// If the account does not open, or is another than it may be; nothing is stored then.
+    pub async fn enter_directly(
+        &self,
+        params: AuthorizeParams,
+        typed: TypedAccount,
+        browser: Browser,
+    ) -> Result<Way, Error> {
+        let started = self.start_directly(params, browser.clone()).await?;
+        let engine = self.clone();
+        let step = self.finishing(async move {
+            let typed = typed.for_provider(started.provider);
+            let account = engine.tried(&started, &typed, &browser).await?;
+            engine.keep_opened(started, &account).await
+        });
+        match step.await?? {
+            Step::Left(way) if way.is_connected => Ok(way),
+            Step::Left(_) => Err(other_account()),
+            Step::Again(_) | Step::Used => Err(Error::internal("a new sign-in that was used")),
         }
     }
 
@@ -144,28 +170,27 @@ impl Engine {
         started: &Started,
         typed: &TypedAccount,
         browser: &Browser,
-    ) -> Result<Result<MailAccount, Trouble>, Error> {
-        if let Some(trouble) = at_microsoft(started, typed) {
-            return Ok(Err(trouble));
+    ) -> Result<MailAccount, Failing> {
+        if is_at_microsoft(started, typed) {
+            return Err(Failing::AtMicrosoft);
         }
         let whose = whose(started, typed, browser);
         let began_at = self.now();
-        if let Err(secs) = self.inner.guesses.begin(&whose, began_at) {
-            return Ok(Err(Trouble::too_many(secs)));
+        let guesses = &self.inner.guesses;
+        guesses.begin(&whose, began_at).map_err(Failing::TooMany)?;
+        let opened = self.opened_as_typed(started, typed).await;
+        if opened
+            .as_ref()
+            .err()
+            .is_none_or(|error| !error.is_heard_of())
+        {
+            guesses.forget(&whose, began_at);
         }
-        let not_opened = match self.opened_as_typed(started, typed).await {
-            Ok(account) => {
-                self.inner.guesses.forget(&whose, began_at);
-                let can_do = account.can_send() || !started.smtp_required;
-                let needed = Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"));
-                return Ok(can_do.then_some(account).ok_or(needed));
-            }
-            Err(not_opened) => not_opened,
-        };
-        if !not_opened.is_heard_of() {
-            self.inner.guesses.forget(&whose, began_at);
+        let account = opened?;
+        match account.can_send() || !started.smtp_required {
+            true => Ok(account),
+            false => Err(Failing::SmtpNeeded),
         }
-        Trouble::of(not_opened, typed).map(Err)
     }
 
     async fn opened_as_typed(
@@ -250,15 +275,65 @@ impl Engine {
     }
 }
 
-/// Microsoft's mail servers take no passwords, whichever they are.
-fn at_microsoft(started: &Started, typed: &TypedAccount) -> Option<Trouble> {
+/// Why an account that was typed does not do.
+enum Failing {
+    TooMany(u32),
+    /// Its servers take no passwords, whichever they are.
+    AtMicrosoft,
+    SmtpNeeded,
+    NotOpened(NotOpened),
+}
+
+impl From<NotOpened> for Failing {
+    fn from(not_opened: NotOpened) -> Self {
+        Self::NotOpened(not_opened)
+    }
+}
+
+impl Failing {
+    /// As it is told to a person.
+    fn trouble(self, typed: &TypedAccount) -> Result<Trouble, Error> {
+        match self {
+            Self::TooMany(secs) => Ok(Trouble::too_many(secs)),
+            Self::AtMicrosoft => Ok(Trouble {
+                host: Some("Microsoft".to_owned()),
+                ..Trouble::new(TroubleKind::NoPasswords, Some("email"))
+            }),
+            Self::SmtpNeeded => Ok(Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"))),
+            Self::NotOpened(not_opened) => Trouble::of(not_opened, typed),
+        }
+    }
+}
+
+impl From<Failing> for Error {
+    /// As it is told to an application.
+    fn from(failing: Failing) -> Self {
+        match failing {
+            Failing::TooMany(secs) => {
+                let message = "Too many failed tries for this address or from this client.";
+                Self::new(ErrorKind::RateLimited, message).retry_after(secs)
+            }
+            Failing::AtMicrosoft => Self::field(
+                "imap_username",
+                "Microsoft takes no passwords over IMAP; connect this account through the microsoft connector",
+            ),
+            Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
+            Failing::NotOpened(not_opened) => not_opened.into(),
+        }
+    }
+}
+
+fn other_account() -> Error {
+    Error::new(
+        ErrorKind::ReauthEmailInvalid,
+        "This address is connected already with another server or name; nothing was changed.",
+    )
+}
+
+fn is_at_microsoft(started: &Started, typed: &TypedAccount) -> bool {
     let address = typed.address(started.provider).unwrap_or_default();
     let named = typed.settings.get("imap_host").and_then(Value::as_str);
-    let is_there = started.provider == Provider::Imap && takes_no_passwords(address, named);
-    is_there.then(|| Trouble {
-        host: Some("Microsoft".to_owned()),
-        ..Trouble::new(TroubleKind::NoPasswords, Some("email"))
-    })
+    started.provider == Provider::Imap && takes_no_passwords(address, named)
 }
 
 /// Whom a failed try counts against.

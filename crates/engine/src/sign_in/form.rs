@@ -124,7 +124,8 @@ impl TypedAccount {
     /// address where a person gives none of its own.
     pub(super) fn for_provider(mut self, provider: Provider) -> Self {
         let known = fields(provider);
-        let is_empty = |value: &Value| value.as_str().is_none_or(|text| text.trim().is_empty());
+        let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+        let is_empty = |value: &Value| value.is_null() || is_blank(value);
         self.settings
             .retain(|name, value| known.contains(&name.as_str()) && !is_empty(value));
         for (name, value) in &mut self.settings {

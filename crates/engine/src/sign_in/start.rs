@@ -19,6 +19,7 @@ use keyway_core::oauth::{AuthorizeRequest, authorize_url, clean};
 use keyway_core::pkce::{
     ChallengeMethod, ClientChallenge, PKCE_MAX_BYTES, s256_challenge, verifier_from,
 };
+use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::{CredentialChoice, Started};
 use keyway_vault::hash::sha256;
@@ -213,6 +214,40 @@ impl Engine {
                 Ok(Start::Application { location })
             }
         }
+    }
+
+    /// A sign-in that begins with everything at hand, at a provider whose accounts a password opens.
+    pub(super) async fn start_directly(
+        &self,
+        params: AuthorizeParams,
+        browser: Browser,
+    ) -> Result<Started, Error> {
+        let (known, redirect) = self.check_client(&params).await?;
+        let provider: Option<Provider> = given(&params.provider).and_then(|p| p.parse().ok());
+        let mut connectors = known.connectors.iter();
+        let connector = connectors
+            .find(|c| Some(c.provider) == provider && !c.provider.is_oauth())
+            .cloned()
+            .ok_or_else(|| Error::field("provider", "this application has no such connector"))?;
+        let accepted = Accepted {
+            known,
+            redirect,
+            params,
+            browser,
+        };
+        let through = Through {
+            connector: &connector,
+            credential_id: None,
+            choice: CredentialChoice::Default,
+        };
+        let scope = wanted_scopes(&accepted.params, &connector);
+        let started = scope
+            .map_err(Stop::from)
+            .and_then(|scope| self.started(accepted, &through, scope));
+        started.map_err(|stop| match stop {
+            Stop::Here(error) => error,
+            Stop::Back(returned) => Error::new(ErrorKind::InvalidRequest, returned.description),
+        })
     }
 
     async fn check_client(

@@ -168,7 +168,55 @@ async fn an_application_has_its_own_look(world: &World) {
     assert_eq!(client.send(get(unknown)).await.status, 404);
 }
 
+async fn a_page_of_the_applications_own_signs_in_with_one_request(world: &World) {
+    imap(world).await;
+    let (client, app) = (Client::of(world), &world.app);
+    let body = json!({
+        "public_application_id": app.id.to_string(), "redirect_uri": app.redirect_uri, "state": "mine",
+        "imap_username": ANN, "imap_password": PASSWORD, "imap_host": HOST, "imap_port": 993,
+        "type": "generic", "provider": "imap",
+    });
+    let send = async |body: &Value| client.send(post("/v3/connect/login/imap").json(body)).await;
+    let answer = send(&body).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let told = answer.json();
+    let url = told["BaseURL"].as_str().unwrap();
+    assert!(url.starts_with(&app.redirect_uri) && url.contains("state=mine"));
+    assert_eq!(told["data"]["BaseURL"], told["BaseURL"]);
+    for (name, value, status, words) in [
+        (
+            "imap_password",
+            json!("wrong-pass"),
+            400,
+            "refused the login",
+        ),
+        ("imap_password", json!(""), 400, "imap_password"),
+        ("imap_port", json!(true), 400, "imap_port"),
+        (
+            "redirect_uri",
+            json!("https://evil.example/cb"),
+            400,
+            "redirect_uri",
+        ),
+        ("public_application_id", json!("x"), 400, "client_id"),
+        ("provider", json!("icloud"), 400, "provider"),
+        ("state", json!("s".repeat(300)), 400, "state"),
+    ] {
+        let mut wrong = body.clone();
+        wrong[name] = value;
+        let answer = send(&wrong).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains(words), "{name}: {message}");
+    }
+    // What a page of any origin may send without asking is not read.
+    let plain = post("/v3/connect/login/imap").form(&body.to_string());
+    assert_eq!(client.send(plain).await.status, 415);
+    assert!(app.grants().await.is_empty());
+}
+
 on_both_databases!(
+    a_page_of_the_applications_own_signs_in_with_one_request,
     a_form_is_strict_and_never_repeats_a_password,
     rule_14_a_form_without_its_cookie_is_a_page_in_words,
     a_typed_address_leads_on_by_a_page_and_a_hint_by_a_redirect,
