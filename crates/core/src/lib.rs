@@ -23,6 +23,7 @@ pub mod ids;
 pub mod issued;
 pub mod login_check;
 pub mod mail_servers;
+pub mod mail_services;
 pub mod oauth;
 pub mod page;
 pub mod pkce;

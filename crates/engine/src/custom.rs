@@ -4,6 +4,7 @@
 mod calendar;
 mod mail_failure;
 mod mail_servers;
+mod mail_services;
 mod mailbox;
 mod proof;
 mod verify;

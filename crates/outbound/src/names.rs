@@ -1,10 +1,12 @@
-//! Which hosts take a domain's mail: the one question asked of the name service beside addresses (RFC 5321, 5.1).
-//! The answer is compared, and nobody is connected to for its sake.
+//! What is asked of the name service beside addresses: which hosts take a domain's mail (RFC 5321, 5.1), and where it
+//! has its services (RFC 2782). What the first says is compared, and nobody is connected to for its sake; what the
+//! second says is believed within the domain alone (`keyway_core::mail_services`).
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name, RData};
+use keyway_core::mail_services::ServiceRecord;
 use std::fmt;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -14,12 +16,22 @@ use url::Host;
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
 /// Of a domain's hosts, as many are looked at.
 const EXCHANGERS_MAX: usize = 20;
+/// Of a service's records, as many are looked at.
+const RECORDS_MAX: usize = 20;
 
 /// What a domain publishes about its mail.
 pub trait MailExchangers: Send + Sync {
     /// The hosts that take the domain's mail, most preferred first, in lower case and without a dot at the end. None
     /// if there are none, or nobody knows just now.
     fn of(&self, domain: &str) -> BoxFuture<'static, Vec<String>>;
+
+    /// Where the domain says it has `service`, such as `_imaps._tcp`, in no order. None if it says nothing, or nobody
+    /// knows just now.
+    fn services(
+        &self,
+        service: &'static str,
+        domain: &str,
+    ) -> BoxFuture<'static, Vec<ServiceRecord>>;
 }
 
 /// Nobody is asked.
@@ -28,6 +40,10 @@ pub struct NotAsked;
 
 impl MailExchangers for NotAsked {
     fn of(&self, _: &str) -> BoxFuture<'static, Vec<String>> {
+        std::future::ready(Vec::new()).boxed()
+    }
+
+    fn services(&self, _: &'static str, _: &str) -> BoxFuture<'static, Vec<ServiceRecord>> {
         std::future::ready(Vec::new()).boxed()
     }
 }
@@ -71,10 +87,31 @@ impl MailExchangers for NameServers {
         let Some(name) = whole_name(domain) else {
             return NotAsked.of(domain);
         };
-        let resolver = self.resolver.clone();
+        self.within_limit(exchangers(self.resolver.clone(), name))
+    }
+
+    fn services(
+        &self,
+        service: &'static str,
+        domain: &str,
+    ) -> BoxFuture<'static, Vec<ServiceRecord>> {
+        let Some(name) = whole_name(domain) else {
+            return NotAsked.services(service, domain);
+        };
+        let name = format!("{service}.{name}");
+        self.within_limit(records(self.resolver.clone(), name))
+    }
+}
+
+impl NameServers {
+    /// What is found in time.
+    fn within_limit<T: Send + 'static>(
+        &self,
+        asking: impl Future<Output = Vec<T>> + Send + 'static,
+    ) -> BoxFuture<'static, Vec<T>> {
         let asked = self
             .runtime
-            .spawn(tokio::time::timeout(LOOK_UP_LIMIT, ask(resolver, name)));
+            .spawn(tokio::time::timeout(LOOK_UP_LIMIT, asking));
         async move {
             match asked.await {
                 Ok(Ok(found)) => found,
@@ -95,7 +132,7 @@ fn whole_name(domain: &str) -> Option<String> {
     }
 }
 
-async fn ask(resolver: TokioResolver, name: String) -> Vec<String> {
+async fn exchangers(resolver: TokioResolver, name: String) -> Vec<String> {
     let Ok(found) = resolver.mx_lookup(name).await else {
         return Vec::new();
     };
@@ -103,15 +140,38 @@ async fn ask(resolver: TokioResolver, name: String) -> Vec<String> {
         .answers()
         .iter()
         .filter_map(|record| match &record.data {
-            RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii().to_lowercase())),
+            RData::MX(mx) => Some((mx.preference, host_of(&mx.exchange))),
             _ => None,
         });
     let mut records: Vec<_> = records.collect();
     records.sort();
     let hosts = records.into_iter().take(EXCHANGERS_MAX);
-    hosts
-        .map(|(_, host)| host.trim_end_matches('.').to_owned())
-        .collect()
+    hosts.map(|(_, host)| host).collect()
+}
+
+async fn records(resolver: TokioResolver, name: String) -> Vec<ServiceRecord> {
+    let Ok(found) = resolver.srv_lookup(name).await else {
+        return Vec::new();
+    };
+    let records = found
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::SRV(srv) => Some(ServiceRecord {
+                priority: srv.priority,
+                weight: srv.weight,
+                port: srv.port,
+                target: host_of(&srv.target),
+            }),
+            _ => None,
+        });
+    records.take(RECORDS_MAX).collect()
+}
+
+/// In lower case, without the dot that ends a whole name; empty for the root.
+fn host_of(name: &Name) -> String {
+    let host = name.to_ascii().to_lowercase();
+    host.trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -136,5 +196,12 @@ mod tests {
         ] {
             assert_eq!(whole_name(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_is_decidedly_not_there_has_no_host() {
+        assert_eq!(host_of(&Name::root()), "");
+        let name = Name::from_ascii("Mail.Example.COM.").unwrap();
+        assert_eq!(host_of(&name), "mail.example.com");
     }
 }

@@ -22,6 +22,7 @@ mod keyring;
 mod keys;
 mod login_checks;
 mod mail;
+mod mail_services;
 mod migration;
 mod once;
 mod other_clouds;
