@@ -93,7 +93,7 @@ impl Named {
 }
 
 /// A port as a number, or as a text of one.
-fn port(value: &Value) -> Option<u16> {
+pub(super) fn port(value: &Value) -> Option<u16> {
     let number = match value {
         Value::String(text) => text.trim().parse().ok()?,
         other => u16::try_from(other.as_u64()?).ok()?,
@@ -102,7 +102,7 @@ fn port(value: &Value) -> Option<u16> {
 }
 
 /// The host in the form in which it is compared and called.
-fn checked_host(text: &str) -> Option<String> {
+pub(super) fn checked_host(text: &str) -> Option<String> {
     let text = text.trim();
     // The dot that ends a complete name is no part of it.
     let parsed = Host::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;

@@ -15,6 +15,8 @@ mod choice;
 mod consent;
 mod credentials;
 mod disconnects;
+mod ews;
+mod ews_servers;
 mod grants;
 mod health;
 mod identity;
