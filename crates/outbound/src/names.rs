@@ -177,6 +177,8 @@ fn host_of(name: &Name) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
     #[test]
     fn only_names_of_the_public_kind_are_asked_for() {
@@ -196,6 +198,119 @@ mod tests {
         ] {
             assert_eq!(whole_name(bad), None, "{bad:?}");
         }
+    }
+
+    /// A record as it goes over the wire: a name that points to the question's, the type, an hour to live, the data.
+    fn record(kind: u16, data: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(data.len()).unwrap();
+        let mut bytes = vec![0xc0, 12];
+        bytes.extend_from_slice(&kind.to_be_bytes());
+        bytes.extend_from_slice(&[0, 1, 0, 0, 14, 16]);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(data);
+        bytes
+    }
+
+    fn wire_name(host: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for label in host.split('.').filter(|label| !label.is_empty()) {
+            bytes.push(u8::try_from(label.len()).unwrap());
+            bytes.extend_from_slice(label.as_bytes());
+        }
+        bytes.push(0);
+        bytes
+    }
+
+    fn srv(numbers: [u16; 3], target: &str) -> Vec<u8> {
+        let mut data: Vec<u8> = numbers.into_iter().flat_map(u16::to_be_bytes).collect();
+        data.extend(wire_name(target));
+        record(33, &data)
+    }
+
+    fn mx(preference: u16, host: &str) -> Vec<u8> {
+        let mut data = preference.to_be_bytes().to_vec();
+        data.extend(wire_name(host));
+        record(15, &data)
+    }
+
+    /// The records of the name that `query` asks for, and nothing for any other.
+    fn answer(query: &[u8], name: &str, records: &[Vec<u8>]) -> Vec<u8> {
+        let asked = wire_name(name);
+        let end = 12 + asked.len() + 4;
+        let is_known = query[12..].starts_with(&asked);
+        let count = if is_known { records.len() } else { 0 };
+        let mut bytes = query[..2].to_vec();
+        // An answer, with no error or with "no such name".
+        bytes.extend_from_slice(&[0x81, if is_known { 0x80 } else { 0x83 }, 0, 1, 0]);
+        bytes.push(u8::try_from(count).unwrap());
+        bytes.extend_from_slice(&[0; 4]);
+        let rest = query[12..].iter().position(|byte| *byte == 0).unwrap() + 17;
+        bytes.extend_from_slice(&query[12..if is_known { end } else { rest }]);
+        records[..count].iter().for_each(|one| bytes.extend(one));
+        bytes
+    }
+
+    /// Name servers that know one name.
+    async fn knowing(name: &'static str, records: Vec<Vec<u8>>) -> NameServers {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        Handle::current().spawn(async move {
+            let mut heard = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut heard).await {
+                let said = answer(&heard[..length], name, &records);
+                drop(socket.send_to(&said, from).await);
+            }
+        });
+        let mut server = NameServerConfig::udp(address.ip());
+        server.connections[0].port = address.port();
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let provider = TokioRuntimeProvider::default();
+        let builder = TokioResolver::builder_with_config(config, provider);
+        NameServers {
+            resolver: builder.build().unwrap(),
+            runtime: Handle::current(),
+        }
+    }
+
+    #[tokio::test]
+    async fn records_of_services_are_read_as_a_name_server_says_them() {
+        let said = vec![
+            srv([10, 60, 993], "Mail.Example.COM"),
+            srv([0, 0, 0], ""),
+            mx(5, "no-service.example.com"),
+        ];
+        let servers = knowing("_imaps._tcp.example.com", said).await;
+        let mut found = servers.services("_imaps._tcp", "Example.com").await;
+        found.sort_by_key(|record| record.priority);
+        let record = |priority, weight, port, target: &str| ServiceRecord {
+            priority,
+            weight,
+            port,
+            target: target.to_owned(),
+        };
+        let expected = [record(0, 0, 0, ""), record(10, 60, 993, "mail.example.com")];
+        assert_eq!(found, expected);
+        assert!(
+            servers
+                .services("_imap._tcp", "example.com")
+                .await
+                .is_empty()
+        );
+        assert!(
+            servers
+                .services("_imaps._tcp", "localhost")
+                .await
+                .is_empty()
+        );
+    }
+
+    #[tokio::test]
+    async fn hosts_that_take_mail_are_read_with_the_preferred_one_first() {
+        let said = vec![mx(20, "second.example.net"), mx(10, "First.example.net")];
+        let servers = knowing("example.com", said).await;
+        let hosts = servers.of("example.com").await;
+        assert_eq!(hosts, ["first.example.net", "second.example.net"]);
+        assert!(servers.of("other.example").await.is_empty());
     }
 
     #[test]
