@@ -2,8 +2,7 @@
 //! address's domain says over Autodiscover.
 //!
 //! Autodiscover wants the password, and may send whoever asks from host to host. One rule says who may see it where
-//! no host is named: hosts that are the domain of the address or below it, over TLS. [Decision
-//! 19](../../../../docs/decisions/0019-ews.md) says why.
+//! no host is named: hosts that are the domain of the address or below it, over TLS. Decision 19 says why.
 
 use super::ews_failure::{EwsFailure, HOST, ONLINE, ews_error, no_basic};
 use super::ews_login::EwsLogin;
@@ -55,10 +54,14 @@ impl Named {
         })
     }
 
+    /// A port goes with the host beside it: another's says nothing of this one.
     fn or(self, other: Self) -> Self {
-        Self {
-            host: self.host.or(other.host),
-            port: self.port.or(other.port),
+        match self.host {
+            Some(_) => self,
+            None => Self {
+                host: other.host,
+                port: self.port.or(other.port),
+            },
         }
     }
 }
@@ -116,7 +119,7 @@ impl Engine {
         searching.await.unwrap_or_else(|_| Err(unknown()))
     }
 
-    /// In the order of [MS-OXDSCLI], save that nobody is asked over plain HTTP.
+    /// In the order of MS-OXDSCLI, save that nobody is asked over plain HTTP.
     async fn search(&self, search: &Search<'_>) -> Result<MailServer, Error> {
         let domain = &search.domain;
         let mut best = Trail::Nothing;
@@ -297,6 +300,24 @@ mod tests {
         ] {
             assert_eq!(of(url), None, "{url}");
         }
+    }
+
+    #[test]
+    fn a_connectors_port_goes_with_its_host() {
+        let of = |settings: Value| Named::read(settings.as_object().unwrap()).unwrap();
+        let connector = || of(serde_json::json!({"ews_host": "a.test", "ews_port": 8443}));
+        let merged = of(serde_json::json!({"ews_host": "b.test"})).or(connector());
+        assert_eq!(
+            (merged.host.as_deref(), merged.port),
+            (Some("b.test"), None)
+        );
+        let merged = of(serde_json::json!({"ews_port": 444})).or(connector());
+        assert_eq!(
+            (merged.host.as_deref(), merged.port),
+            (Some("a.test"), Some(444))
+        );
+        let merged = Named::default().or(connector());
+        assert_eq!(merged.port, Some(8443));
     }
 
     #[test]
