@@ -95,7 +95,8 @@ impl Recorder {
             .unwrap_or_else(PoisonError::into_inner);
         let server = known
             .get(&host)
-            .filter(|_| request.url.scheme() == "https")?;
+            // Tenants and strangers name these hosts, and must not choose among all ports.
+            .filter(|_| request.url.scheme() == "https" && request.is_port_guarded)?;
         let (path, headers) = (request.url.path(), &request.headers);
         let answer = server.answer(&request.method, path, headers, &request.body);
         Some(answer.ok_or_else(|| CallError::new(CallErrorKind::Protocol, host)))

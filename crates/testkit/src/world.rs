@@ -351,6 +351,7 @@ fn test_services(service: &str, domain: &str) -> Vec<ServiceRecord> {
         ],
         ("served.test", "_submission._tcp") => vec![record(0, 587, "smtp.served.test")],
         ("served.test", "_autodiscover._tcp") => vec![record(0, 443, "mail.served.test")],
+        ("ported.test", "_autodiscover._tcp") => vec![record(0, 8443, "mail.ported.test")],
         // Not over TLS from the first byte, decidedly.
         ("starttls.test", "_imaps._tcp") => vec![record(0, 0, "")],
         ("starttls.test", "_imap._tcp") => vec![record(0, 143, "mail.starttls.test")],

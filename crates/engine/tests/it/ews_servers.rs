@@ -167,7 +167,7 @@ async fn a_domain_at_microsoft_is_sent_to_the_other_connector(world: &World) {
 
 async fn the_name_service_is_asked_last_and_believed_within_the_domain(world: &World) {
     connector(world, Ews, json!({})).await;
-    for domain in ["served.test", "hosted.test"] {
+    for domain in ["served.test", "ported.test", "hosted.test"] {
         website(world, &format!("autodiscover.{domain}"));
         website(world, domain);
     }
@@ -177,6 +177,11 @@ async fn the_name_service_is_asked_last_and_believed_within_the_domain(world: &W
     let given = |user: &str| json!({"ews_username": user, "ews_password": PASSWORD});
     let made = authenticate(world, Ews, given("ann@served.test")).await;
     assert_eq!(made.unwrap().settings["ews_host"], "mail.served.test");
+    let ported = server(world, "mail.ported.test:8443");
+    ported.open("ann@ported.test", PASSWORD);
+    ported.tell(&at("https://mail.ported.test:8443/EWS/Exchange.asmx"));
+    let made = authenticate(world, Ews, given("ann@ported.test")).await;
+    assert_eq!(made.unwrap().settings["ews_port"], 8443);
     let foreign = server(world, "mail.hoster.invalid");
     let refused = authenticate(world, Ews, given("ann@hosted.test")).await;
     let words = refused.unwrap_err();
