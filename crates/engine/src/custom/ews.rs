@@ -1,6 +1,6 @@
 //! Mailboxes of Exchange servers that a password opens (EWS). The mailbox must open before there is a grant.
 
-use super::ews_failure::ews_error;
+use super::ews_failure::EwsNotOpened;
 use super::ews_login::EwsLogin;
 use super::mailbox::{clean_member, required};
 use super::{CustomAuthentication, TRIES, address_only};
@@ -84,7 +84,7 @@ impl Engine {
         &self,
         connector: &Connector,
         settings: &Map<String, Value>,
-    ) -> Result<EwsAccount, Error> {
+    ) -> Result<EwsAccount, EwsNotOpened> {
         let username = username_of(settings)?;
         let password = SecretString::from(required(settings, "ews_password")?.to_owned());
         let email = email_of(username, settings)?;
@@ -95,7 +95,7 @@ impl Engine {
         let server = self.ews_server(connector, settings, &email, &login).await?;
         if let Err(failure) = self.open_inbox(&server, &login).await {
             tracing::warn!(host = server.host, cause = %failure, "an Exchange mailbox did not open");
-            return Err(ews_error(&server, failure));
+            return Err(EwsNotOpened::server(server, failure));
         }
         Ok(EwsAccount {
             email,

@@ -40,14 +40,54 @@ pub(crate) enum EwsFailure {
     Unreachable(CallError),
 }
 
+/// Why there is no account.
+#[derive(Debug)]
+pub(crate) enum EwsNotOpened {
+    /// Something about the description is wrong, or it could not be tried.
+    Described(Error),
+    /// A server did not open it.
+    Server(Box<EwsRefusal>),
+}
+
+/// How a server did not open a mailbox: the one the application or the person has named, or one of the address's
+/// domain.
+#[derive(Debug)]
+pub(crate) struct EwsRefusal {
+    /// The server.
+    pub(crate) server: MailServer,
+    /// What happened.
+    pub(crate) failure: EwsFailure,
+}
+
+impl EwsNotOpened {
+    pub(super) fn server(server: MailServer, failure: EwsFailure) -> Self {
+        Self::Server(Box::new(EwsRefusal { server, failure }))
+    }
+}
+
+impl From<Error> for EwsNotOpened {
+    fn from(error: Error) -> Self {
+        Self::Described(error)
+    }
+}
+
+impl From<EwsNotOpened> for Error {
+    fn from(not_opened: EwsNotOpened) -> Self {
+        match not_opened {
+            EwsNotOpened::Described(error) => error,
+            EwsNotOpened::Server(refusal) => ews_error(&refusal.server, refusal.failure),
+        }
+    }
+}
+
 /// The one sentence on Exchange Online.
 pub(super) const ONLINE: &str =
     "Exchange Online takes no passwords; connect this account through the microsoft connector";
 
 pub(super) const HOST: &str = "settings.ews_host";
 
-/// What an application is told. `server` is the one it, or its user's domain, has named.
-pub(super) fn ews_error(server: &MailServer, failure: EwsFailure) -> Error {
+/// What an application is told.
+fn ews_error(server: &MailServer, failure: EwsFailure) -> Error {
     let host = server.host.as_str();
     match failure {
         EwsFailure::Refused => refused(

@@ -4,7 +4,7 @@
 //! Autodiscover wants the password, and may send whoever asks from host to host. One rule says who may see it where
 //! no host is named: hosts that are the domain of the address or below it, over TLS. Decision 19 says why.
 
-use super::ews_failure::{EwsFailure, HOST, ONLINE, ews_error, no_basic};
+use super::ews_failure::{EwsFailure, EwsNotOpened, HOST, ONLINE, no_basic};
 use super::ews_login::EwsLogin;
 use super::mail_servers::{checked_host, port as port_number};
 use super::mail_services::domain_of;
@@ -94,10 +94,10 @@ impl Engine {
         settings: &Map<String, Value>,
         email: &str,
         login: &EwsLogin,
-    ) -> Result<MailServer, Error> {
+    ) -> Result<MailServer, EwsNotOpened> {
         let named = Named::read(settings)?.or(Named::read(&connector.settings)?);
         if is_online_mailbox(email, named.host.as_deref()) {
-            return Err(Error::field(HOST, ONLINE));
+            return Err(Error::field(HOST, ONLINE).into());
         }
         let Some(host) = named.host else {
             let found = self.discovered(email, login).await?;
@@ -108,7 +108,7 @@ impl Engine {
         Ok(MailServer { host, port })
     }
 
-    async fn discovered(&self, email: &str, login: &EwsLogin) -> Result<MailServer, Error> {
+    async fn discovered(&self, email: &str, login: &EwsLogin) -> Result<MailServer, EwsNotOpened> {
         let domain = domain_of(email).ok_or_else(unknown)?;
         let search = Search {
             domain,
@@ -116,11 +116,11 @@ impl Engine {
             login,
         };
         let searching = tokio::time::timeout(DISCOVERY_LIMIT, self.search(&search));
-        searching.await.unwrap_or_else(|_| Err(unknown()))
+        searching.await.unwrap_or_else(|_| Err(unknown().into()))
     }
 
     /// In the order of MS-OXDSCLI, save that nobody is asked over plain HTTP.
-    async fn search(&self, search: &Search<'_>) -> Result<MailServer, Error> {
+    async fn search(&self, search: &Search<'_>) -> Result<MailServer, EwsNotOpened> {
         let domain = &search.domain;
         let mut best = Trail::Nothing;
         for host in [format!("autodiscover.{domain}"), domain.clone()] {
@@ -139,7 +139,7 @@ impl Engine {
             Place::Elsewhere(host) => Trail::Outside(host),
             Place::Nowhere => Trail::Nothing,
         };
-        best.or(last).server()
+        Ok(best.or(last).server()?)
     }
 
     /// Asks a host, and whomever it sends on to.
@@ -148,7 +148,7 @@ impl Engine {
         search: &Search<'_>,
         host: &str,
         port: Option<u16>,
-    ) -> Result<Trail, Error> {
+    ) -> Result<Trail, EwsNotOpened> {
         let mut email = search.email.to_owned();
         let mut next = autodiscover_url(host, port);
         for _ in 0..=HOPS_MAX {
@@ -182,7 +182,7 @@ impl Engine {
         url: &Url,
         host: &str,
         email: &str,
-    ) -> Result<Step, Error> {
+    ) -> Result<Step, EwsNotOpened> {
         let question = question(email);
         let asked = self.ask_with_password(url, &question, search.login);
         let failure = match asked.await {
@@ -199,7 +199,7 @@ impl Engine {
                     host: host.to_owned(),
                     port: url.port().unwrap_or(EWS_PORT),
                 };
-                Err(ews_error(&server, EwsFailure::Refused))
+                Err(EwsNotOpened::server(server, EwsFailure::Refused))
             }
             EwsFailure::NoBasic(offered) => Ok(Step::NoBasic(offered)),
             EwsFailure::Redirected(Some(to)) => Ok(Step::Told(Told::AskAt(to))),
