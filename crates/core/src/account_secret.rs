@@ -6,7 +6,7 @@ use crate::provider::Provider;
 use crate::sealed::Sealed;
 use crate::time::UnixMillis;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 /// The passwords of a grant as stored; one such row for each grant, replaced whole.
@@ -52,26 +52,44 @@ struct Stored {
     s: Option<String>,
 }
 
-impl Passwords {
-    /// The bytes to seal.
-    #[must_use]
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+impl From<Stored> for Passwords {
+    fn from(stored: Stored) -> Self {
+        Self {
+            account: SecretString::from(stored.p),
+            smtp: stored.s.map(SecretString::from),
+        }
+    }
+}
+
+/// As part of what is sealed, and of nothing else.
+impl Serialize for Passwords {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let object = ToStore {
             p: self.account.expose_secret(),
             s: self.smtp.as_ref().map(|password| password.expose_secret()),
         };
+        object.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Passwords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Stored::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl Passwords {
+    /// The bytes to seal.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         // Texts and options are always JSON.
-        Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default())
+        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// The passwords in opened bytes, or `None` if they are not what [`Self::to_bytes`] made.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(bytes).ok()?;
-        Some(Self {
-            account: SecretString::from(stored.p),
-            smtp: stored.s.map(SecretString::from),
-        })
+        serde_json::from_slice(bytes).ok()
     }
 }
 

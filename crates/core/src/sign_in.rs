@@ -4,6 +4,7 @@
 //! a cookie, bound to the `state` the provider carries ([`Started`]). The callback uses it up with one
 //! insert of its id, and what came of it ([`Outcome`]) waits, sealed, for the exchange.
 
+use crate::account_secret::Passwords;
 use crate::application::Platform;
 use crate::ids::{
     ApplicationId, ConnectorId, CredentialId, FamilyId, GrantId, SignInId, TokenSetId,
@@ -14,6 +15,7 @@ use crate::scope::Scopes;
 use crate::sealed::{Digest, Sealed};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// How long a user may take at the provider, in seconds.
 pub const SIGN_IN_LIFETIME_SECS: i64 = 30 * 60;
@@ -39,8 +41,9 @@ pub struct Started {
     pub application_id: ApplicationId,
     /// The connector it goes through.
     pub connector_id: ConnectorId,
-    /// The credential it uses, whatever becomes of the default meanwhile.
-    pub credential_id: CredentialId,
+    /// The credential it uses, whatever becomes of the default meanwhile; none where a password opens the
+    /// account (rule 1).
+    pub credential_id: Option<CredentialId>,
     /// Why that one.
     pub credential_choice: CredentialChoice,
     /// Its provider.
@@ -55,6 +58,9 @@ pub struct Started {
     pub state: Option<String>,
     /// The address the application expects.
     pub login_hint: Option<String>,
+    /// A mail account must be able to send.
+    #[serde(default)]
+    pub smtp_required: bool,
     /// Give the application a refresh token.
     pub offline: bool,
     /// Rotate that refresh token at each use.
@@ -113,12 +119,25 @@ pub struct Outcome {
     pub identity: Identity,
     /// What the provider granted.
     pub scope: Scopes,
-    /// The pending token set.
-    pub token_set_id: TokenSetId,
+    /// The pending token set, of an account that its provider's tokens open.
+    #[serde(default)]
+    pub token_set_id: Option<TokenSetId>,
+    /// What the person typed, of an account that a password opens.
+    #[serde(default)]
+    pub account: Option<OpenedAccount>,
     /// The credential's client the tokens were issued to.
     pub client_id: Option<String>,
     /// The grant that `login_hint` names: the exchange must end at it.
     pub expected_grant_id: Option<GrantId>,
+}
+
+/// A mail account that opened with a password, waiting with it for the exchange.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpenedAccount {
+    /// What opened it.
+    pub passwords: Passwords,
+    /// What the grant will show of it.
+    pub settings: Map<String, Value>,
 }
 
 /// Where a used sign-in stands.
@@ -167,8 +186,8 @@ pub struct SignIn {
     pub id: SignInId,
     /// Its application.
     pub application_id: ApplicationId,
-    /// The credential it uses.
-    pub credential_id: CredentialId,
+    /// The credential it uses, if it uses one.
+    pub credential_id: Option<CredentialId>,
     /// Where it stands.
     pub status: SignInStatus,
     /// Proves Keyway's code.

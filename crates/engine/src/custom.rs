@@ -2,14 +2,14 @@
 //! a credential of its acts, or gives the password of a mail account.
 
 mod calendar;
-mod ews;
-mod ews_failure;
+pub(crate) mod ews;
+pub(crate) mod ews_failure;
 mod ews_login;
 mod ews_servers;
-mod mail_failure;
+pub(crate) mod mail_failure;
 mod mail_servers;
 mod mail_services;
-mod mailbox;
+pub(crate) mod mailbox;
 mod proof;
 mod verify;
 

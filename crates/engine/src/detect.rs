@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use keyway_core::connector::Connector;
 use keyway_core::detect::{MailHost, exchange_host, mail_host};
 use keyway_core::email::looks_like_email;
 use keyway_core::ids::ApplicationId;
@@ -101,6 +102,28 @@ impl Engine {
             provider: found.map(|(provider, _)| provider),
             imap_type: found.and_then(|(_, imap_type)| imap_type),
         })
+    }
+
+    /// Among `connectors`, for a person who is signing in and has typed an address. Well-known domains cost
+    /// nothing; looking others up counts among the application's pages, and beyond their share nothing is
+    /// found.
+    pub(crate) async fn detect_among(
+        &self,
+        application_id: ApplicationId,
+        connectors: &[Connector],
+        email: &str,
+    ) -> Option<Provider> {
+        let known = mail_host(email);
+        let may_look_up = known.is_some() || {
+            let asked = &self.inner.detections;
+            asked.admit(application_id, true, self.now()).is_ok()
+        };
+        let host = match may_look_up {
+            true => self.host_of(email).await?,
+            false => return None,
+        };
+        let connected: Vec<Provider> = connectors.iter().map(|c| c.provider).collect();
+        among(&connected, host).map(|(provider, _)| provider)
     }
 
     /// By the domain alone where it is well known, else by the hosts that take its mail.

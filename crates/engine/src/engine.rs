@@ -9,6 +9,7 @@ use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::service_accounts::SignedRequestLimiter;
+use crate::sign_in::{Guesses, Repeats};
 use crate::signing::Signing;
 use crate::unlock::MasterKeys;
 use futures_util::future::BoxFuture;
@@ -117,6 +118,8 @@ pub(crate) struct Inner {
     pub(crate) provider_keys: ProviderKeyCache,
     pub(crate) probes: quick_cache::sync::Cache<keyway_core::ids::CredentialId, UnixMillis>,
     pub(crate) detections: DetectionLimiter,
+    pub(crate) guesses: Guesses,
+    pub(crate) repeats: Repeats,
     pub(crate) signed_requests: SignedRequestLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
@@ -178,6 +181,8 @@ impl Engine {
             provider_keys: ProviderKeyCache::default(),
             probes: quick_cache::sync::Cache::new(PROBES_REMEMBERED),
             detections: DetectionLimiter::default(),
+            guesses: Guesses::default(),
+            repeats: Repeats::default(),
             signed_requests: SignedRequestLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),

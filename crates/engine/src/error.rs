@@ -58,6 +58,7 @@ type Cause = Box<dyn StdError + Send + Sync>;
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    field: Option<Box<str>>,
     provider_error: Option<Box<ProviderError>>,
     retry_after_secs: Option<u32>,
     #[source]
@@ -71,6 +72,7 @@ impl Error {
         Self {
             kind,
             message,
+            field: None,
             provider_error: None,
             retry_after_secs: None,
             source: None,
@@ -79,7 +81,10 @@ impl Error {
 
     /// A request whose member or parameter `name` is wrong.
     pub fn field(name: &str, what: impl std::fmt::Display) -> Self {
-        Self::new(ErrorKind::InvalidRequest, format!("{name}: {what}"))
+        Self {
+            field: Some(name.into()),
+            ..Self::new(ErrorKind::InvalidRequest, format!("{name}: {what}"))
+        }
     }
 
     /// Something named in the request that does not exist.
@@ -134,6 +139,12 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The member or parameter that is wrong, where one is.
+    #[must_use]
+    pub fn wrong_field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     /// The provider's own words, where it refused.

@@ -43,6 +43,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "account_secrets",
         text: include_str!("../migrations/0006_account_secrets.sql"),
     },
+    Migration {
+        version: 7,
+        name: "password_sign_ins",
+        text: include_str!("../migrations/0007_password_sign_ins.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

@@ -3,7 +3,7 @@
 use crate::application::TestApplication;
 use keyway_core::ids::CredentialId;
 use keyway_core::provider::Provider;
-use keyway_engine::sign_in::{AuthorizeParams, Browser, Cookie, SignInFault};
+use keyway_engine::sign_in::{AccountForm, AuthorizeParams, Browser, Cookie, SignInFault};
 use keyway_engine::{Error, OAuthError};
 use keyway_sandbox::Decision;
 use std::collections::BTreeMap;
@@ -182,6 +182,8 @@ pub enum Ended {
     Returned(BTreeMap<String, String>),
     /// The user has to choose among these.
     Choose(Vec<Provider>),
+    /// At a form that asks for a password, with the browser's new cookie.
+    Form(Box<AccountForm>, Cookie),
     /// The browser shows an error page.
     Page(SignInFault),
     /// The code was refused.

@@ -47,6 +47,13 @@ pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// What a test posts.
+    #[cfg(test)]
+    pub(crate) fn from_pairs(pairs: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self(pairs.iter().map(owned).collect())
+    }
+
     /// The text under `name`, and none if it is empty (RFC 6749, 3.2).
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().rposition(|(key, _)| key == name)?;
@@ -158,6 +165,24 @@ impl FromRequest<App> for JsonObject {
             Media::Json | Media::Unsaid => parse_object(&body).map(Self),
             Media::Form | Media::Other if body.is_empty() => Ok(Self::default()),
             Media::Form | Media::Other => Err(unsupported("application/json")),
+        }
+    }
+}
+
+/// A JSON object from somebody who has proved nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PublicObject(pub(crate) Map<String, Value>);
+
+impl FromRequest<App> for PublicObject {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let media = Media::of(request.headers());
+        let body = read(request, &app.bodies.strangers).await?;
+        match media {
+            Media::Json => parse_object(&body).map(Self),
+            // A page of another origin must ask before it sends JSON, and needs not for anything else.
+            _ => Err(unsupported("application/json")),
         }
     }
 }

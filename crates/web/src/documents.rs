@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::envelope::{Answer, JSON};
 use crate::errors::{KINDS, OAUTH_ERRORS, advice, wire};
+use crate::hosted;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
@@ -57,7 +58,7 @@ pub(crate) async fn errors(call: Call) -> Answer {
         status: 400,
         advice,
     });
-    call.app.pages.errors(&api, &oauth)
+    hosted::errors(&call, &api, &oauth)
 }
 
 #[cfg(test)]

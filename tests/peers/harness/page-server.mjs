@@ -5,20 +5,25 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 
-const CONNECT_JS = readFileSync(fileURLToPath(import.meta.resolve('@nylas/connect')));
+const SCRIPTS = {
+  '/connect.js': readFileSync(fileURLToPath(import.meta.resolve('@nylas/connect'))),
+  '/identity.js': readFileSync(new URL('../node_modules/@nylas/identity/dist/nylas-identity.es.js', import.meta.url)),
+};
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>peer test</title>
 <script type="module">
   import { NylasConnect } from '/connect.js';
+  import { NylasSessions } from '/identity.js';
   window.makeConnect = (config) => new NylasConnect(config);
+  window.makeIdentity = (config) => new NylasSessions(config);
   document.title = 'ready';
 </script>`;
 
 export async function startPageServer() {
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://page');
-    if (pathname === '/connect.js') {
-      response.writeHead(200, { 'content-type': 'text/javascript' }).end(CONNECT_JS);
+    if (SCRIPTS[pathname]) {
+      response.writeHead(200, { 'content-type': 'text/javascript' }).end(SCRIPTS[pathname]);
     } else if (pathname === '/favicon.ico') {
       response.writeHead(404).end();
     } else {

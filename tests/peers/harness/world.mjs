@@ -20,7 +20,7 @@ export const SCOPES = ['openid', GOOGLE_EMAIL_SCOPE, GOOGLE_PROFILE_SCOPE, GMAIL
 const PROVIDERS_BY_OAUTH = ['google', 'microsoft', 'yahoo', 'zoom'];
 
 /** A configuration in which no provider is the real one, so that no test can ever call out. */
-function configurationFile(issuer, overrides) {
+function configurationFile(issuer, overrides, network) {
   const strict = {
     issuer,
     authorization_endpoint: `${issuer}/auth`,
@@ -34,17 +34,18 @@ function configurationFile(issuer, overrides) {
     const endpoints = Object.entries({ ...strict, ...overrides[provider] });
     return [`[providers.${provider}]`, ...endpoints.map(([name, url]) => `${name} = "${url}"`), ''].join('\n');
   });
-  return ['[network]', 'look_up_mail_exchangers = false', '', ...sections].join('\n');
+  return ['[network]', 'look_up_mail_exchangers = false', ...network, '', ...sections].join('\n');
 }
 
 /**
  * Starts a world.
  *
- * `providers` are endpoints of other stand-ins than the strict provider, by provider.
+ * `providers` are endpoints of other stand-ins than the strict provider, by provider; `network` are lines of the
+ * configuration's table of that name.
  *
- * @param {{name: string, database?: 'sqlite' | 'postgres', accessTokenSeconds?: number, providers?: object}} options
+ * @param {{name: string, database?: 'sqlite' | 'postgres', accessTokenSeconds?: number, providers?: object, network?: string[]}} options
  */
-export async function startWorld({ name, database: kind = 'sqlite', accessTokenSeconds, providers = {} }) {
+export async function startWorld({ name, database: kind = 'sqlite', accessTokenSeconds, providers = {}, network = [] }) {
   const label = `${name}-${kind}`;
   const folder = path.join(WORLDS, label);
   const recording = path.join(RECORDED, `${label}.jsonl`);
@@ -69,7 +70,7 @@ export async function startWorld({ name, database: kind = 'sqlite', accessTokenS
     KEYWAY_LISTEN: `127.0.0.1:${port}`,
     KEYWAY_PUBLIC_URL: recorder.url,
   };
-  writeFileSync(settings.KEYWAY_CONFIG, configurationFile(provider.issuer, providers));
+  writeFileSync(settings.KEYWAY_CONFIG, configurationFile(provider.issuer, providers, network));
 
   let server;
   const replicas = [];

@@ -63,14 +63,72 @@ impl Names {
     }
 }
 
-/// What an application is told. `host` is the one it, or its user's domain, has named.
-pub(super) fn mail_error(
-    names: Names,
-    protocol: MailProtocol,
-    host: &str,
-    needs_app_password: bool,
-    failure: MailFailure,
-) -> Error {
+/// Why a mail account did not open.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// Something about the description is wrong, or it could not be tried.
+    Described(Error),
+    /// A server did not open it.
+    Server(Box<ServerRefusal>),
+}
+
+impl NotOpened {
+    /// Whether a server has heard of it.
+    pub(crate) const fn is_heard_of(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+}
+
+/// How a server did not open an account. `host` is the one the application, the person, or the domain of the
+/// address has named.
+#[derive(Debug)]
+pub(crate) struct ServerRefusal {
+    /// What the provider calls its settings.
+    pub(super) names: Names,
+    /// How it was spoken to.
+    pub(crate) protocol: MailProtocol,
+    /// The server.
+    pub(crate) host: String,
+    /// Whether the account's own password is known to open nothing there.
+    pub(crate) needs_app_password: bool,
+    /// Whether the server for sending was shown a password of its own.
+    pub(crate) has_own_password: bool,
+    /// What happened.
+    pub(crate) failure: MailFailure,
+}
+
+impl ServerRefusal {
+    /// Whether it is an iCloud account.
+    pub(crate) const fn is_icloud(&self) -> bool {
+        self.names.is_icloud()
+    }
+}
+
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self::Described(error)
+    }
+}
+
+impl From<NotOpened> for Error {
+    fn from(not_opened: NotOpened) -> Self {
+        match not_opened {
+            NotOpened::Described(error) => error,
+            NotOpened::Server(refusal) => mail_error(*refusal),
+        }
+    }
+}
+
+/// What an application is told.
+fn mail_error(refusal: ServerRefusal) -> Error {
+    let ServerRefusal {
+        names,
+        protocol,
+        host,
+        needs_app_password,
+        failure,
+        ..
+    } = refusal;
     match failure {
         MailFailure::Refused(words) => {
             let setting = names.refused(protocol);
@@ -104,7 +162,7 @@ pub(super) fn mail_error(
                 protocol.starttls_port()
             ),
         ),
-        MailFailure::Unreachable(cause) => unreachable(names, protocol, host, cause),
+        MailFailure::Unreachable(cause) => unreachable(names, protocol, &host, cause),
     }
 }
 
@@ -179,8 +237,19 @@ mod tests {
 
     const IMAP: Names = Names { is_icloud: false };
 
+    fn refusal(failure: MailFailure) -> ServerRefusal {
+        ServerRefusal {
+            names: IMAP,
+            protocol: MailProtocol::Imap,
+            host: "mail.example.com".to_owned(),
+            needs_app_password: false,
+            has_own_password: false,
+            failure,
+        }
+    }
+
     fn told(failure: MailFailure) -> Error {
-        mail_error(IMAP, MailProtocol::Imap, "mail.example.com", false, failure)
+        mail_error(refusal(failure))
     }
 
     #[test]
@@ -189,13 +258,11 @@ mod tests {
             code: Some("AUTHENTICATIONFAILED".into()),
             text: "Invalid\u{1b}[2J credentials".into(),
         };
-        let error = mail_error(
-            Names::of(Provider::Icloud),
-            MailProtocol::Imap,
-            "imap.mail.me.com",
-            true,
-            MailFailure::Refused(words),
-        );
+        let error = mail_error(ServerRefusal {
+            names: Names::of(Provider::Icloud),
+            needs_app_password: true,
+            ..refusal(MailFailure::Refused(words))
+        });
         assert_eq!(error.kind(), ErrorKind::InvalidAuthentication);
         assert!(error.message().contains("settings.password"), "{error}");
         assert!(error.message().contains("app password"), "{error}");

@@ -1,7 +1,7 @@
 //! Mail accounts that a password opens: IMAP, and iCloud's by an app-specific password. The account must open,
 //! for reading and, where its server is known, for sending, before there is a grant.
 
-use super::mail_failure::{Names, mail_error};
+use super::mail_failure::{Names, NotOpened, ServerRefusal};
 use super::mail_servers::Servers;
 use super::{CustomAuthentication, TRIES, address_only};
 use crate::caller::Caller;
@@ -32,8 +32,8 @@ struct Described {
     passwords: Passwords,
 }
 
-/// A mail account, and where it is.
-struct MailAccount {
+/// A mail account that has opened, and where it is.
+pub(crate) struct MailAccount {
     names: Names,
     described: Described,
     servers: Servers,
@@ -84,11 +84,11 @@ impl Engine {
     }
 
     /// Reads a description, finds the servers, and opens the account there.
-    async fn opened_account(
+    pub(crate) async fn opened_account(
         &self,
         connector: &Connector,
         settings: &Map<String, Value>,
-    ) -> Result<MailAccount, Error> {
+    ) -> Result<MailAccount, NotOpened> {
         let names = Names::of(connector.provider);
         let described = Described::read(names, settings)?;
         let servers = self
@@ -104,21 +104,22 @@ impl Engine {
     }
 
     /// Reading first: of a wrong password only one server hears.
-    async fn open_account(&self, account: &MailAccount) -> Result<(), Error> {
+    async fn open_account(&self, account: &MailAccount) -> Result<(), NotOpened> {
         for login in account.logins() {
             let protocol = login.protocol;
             let host = login.server.host.clone();
             let opened = self.inner.parts.mailboxes.log_in(login).await;
             if let Err(failure) = opened {
                 tracing::warn!(host, protocol = protocol.as_str(), cause = %failure, "a mail account did not open");
-                let needs_app_password = account.servers.needs_app_password;
-                return Err(mail_error(
-                    account.names,
+                let refusal = ServerRefusal {
+                    needs_app_password: account.servers.needs_app_password,
+                    has_own_password: account.described.passwords.smtp.is_some(),
+                    names: account.names,
                     protocol,
-                    &host,
-                    needs_app_password,
+                    host,
                     failure,
-                ));
+                };
+                return Err(NotOpened::Server(Box::new(refusal)));
             }
         }
         Ok(())
@@ -235,12 +236,22 @@ fn email_of(names: Names, username: &str, settings: &Map<String, Value>) -> Resu
 
 impl MailAccount {
     /// The application vouches for the person (rule 12); the server with the name is how it is known again.
-    fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         let key = account_key(&self.servers.imap.host, &self.described.username);
         Identity {
             key: Some(key),
             ..address_only(&self.described.email)
         }
+    }
+
+    /// What opened it.
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.described.passwords
+    }
+
+    /// Whether its server for sending is known, and has opened too.
+    pub(crate) const fn can_send(&self) -> bool {
+        self.servers.smtp.is_some()
     }
 
     fn logins(&self) -> Vec<MailLogin> {
@@ -261,7 +272,7 @@ impl MailAccount {
     }
 
     /// What the grant shows of itself: everything but the passwords.
-    fn shown(&self) -> Map<String, Value> {
+    pub(crate) fn shown(&self) -> Map<String, Value> {
         let mut shown = Map::new();
         let username = self.names.username().to_owned();
         shown.insert(username, self.described.username.as_str().into());

@@ -62,71 +62,73 @@ impl std::fmt::Debug for Finish {
     }
 }
 
-/// What an error page says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignInFault {
-    /// In a few words.
-    pub title: &'static str,
-    /// What happened and what to do.
-    pub message: String,
-    /// The HTTP status.
-    pub status: u16,
+/// Why a sign-in ends on a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInFault {
+    /// The request names no sign-in.
+    NoState,
+    /// Rule 14: it is not this browser's, or its cookie was blocked.
+    OtherBrowser,
+    /// It took too long.
+    Expired,
+    /// The application takes users back no more where it began for.
+    Withdrawn,
+    /// It is finished already.
+    Used,
+    /// It cannot be finished now.
+    Unavailable,
+    /// It cannot be finished: a fault of ours.
+    Internal,
 }
 
 impl SignInFault {
-    fn new(title: &'static str, message: &str, status: u16) -> Self {
-        Self {
-            title,
-            message: message.to_owned(),
-            status,
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoState,
+        Self::OtherBrowser,
+        Self::Expired,
+        Self::Withdrawn,
+        Self::Used,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// The name its words are kept under.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoState => "no_state",
+            Self::OtherBrowser => "other_browser",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::Used => "used",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
         }
     }
 
-    fn no_state() -> Self {
-        let message = "The address you came back on holds no sign-in. Go back to the application and start again.";
-        Self::new("Nothing to finish", message, 400)
+    /// The HTTP status of its page.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Unavailable => 503,
+            Self::Internal => 500,
+            _ => 400,
+        }
     }
 
-    /// Rule 14.
-    fn other_browser() -> Self {
-        let message = "This sign-in was begun in another browser, was already finished, or its cookie was blocked. Go back to the application and start again in one browser.";
-        Self::new("Not this browser's sign-in", message, 400)
-    }
-
-    fn expired() -> Self {
-        let message = "This sign-in took longer than half an hour. Go back to the application and start again.";
-        Self::new("The sign-in has expired", message, 400)
-    }
-
-    fn withdrawn() -> Self {
-        let message = "The application no longer takes users back at the address this sign-in began for, or was blocked meanwhile. Go back to the application and start again.";
-        Self::new("Nowhere to go back to", message, 400)
-    }
-
-    fn used() -> Self {
-        let message = "This sign-in has been finished already. If you are not signed in, go back to the application and start again.";
-        Self::new("Already finished", message, 400)
-    }
-
-    fn ours(error: &Error) -> Self {
-        let (message, status) = match error.kind() {
-            ErrorKind::Unavailable => (
-                "The server cannot finish this sign-in right now. Start again in a moment.",
-                503,
-            ),
-            _ => (
-                "The server could not finish this sign-in. Tell its operator when it was.",
-                500,
-            ),
-        };
-        Self::new("Something went wrong here", message, status)
+    const fn ours(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Unavailable => Self::Unavailable,
+            _ => Self::Internal,
+        }
     }
 }
 
 /// The page for what went wrong here. It sends the user to the operator, who finds in the log what it was.
-fn faulty(error: &Error) -> Finish {
+pub(super) fn faulty(error: &Error) -> SignInFault {
     tracing::error!(%error, cause = ?std::error::Error::source(error), "a sign-in could not be finished");
-    Finish::Page(SignInFault::ours(error))
+    SignInFault::ours(error)
 }
 
 impl Engine {
@@ -137,22 +139,11 @@ impl Engine {
         params: CallbackParams,
         cookies: Vec<(String, String)>,
     ) -> Finish {
-        let Some(state) = params.state.clone().filter(|s| !s.is_empty()) else {
-            return Finish::Page(SignInFault::no_state());
+        let state = params.state.clone().unwrap_or_default();
+        let (name, started) = match self.own_sign_in(&state, cookies).await {
+            Ok(own) => own,
+            Err(fault) => return Finish::Page(fault),
         };
-        let (name, started) = match self.own_handle(&state, cookies) {
-            Ok(Some(own)) => own,
-            Ok(None) => return Finish::Page(SignInFault::other_browser()),
-            Err(error) => return faulty(&error),
-        };
-        if started.is_expired(self.now()) {
-            return Finish::Page(SignInFault::expired());
-        }
-        match self.still_leads_back(&started).await {
-            Ok(true) => {}
-            Ok(false) => return Finish::Page(SignInFault::withdrawn()),
-            Err(error) => return faulty(&error),
-        }
         let engine = self.clone();
         let finished = self
             .finishing(async move { engine.use_up(started, params).await })
@@ -162,8 +153,30 @@ impl Engine {
                 location,
                 spent_cookie: name,
             },
-            Ok(None) => Finish::Page(SignInFault::used()),
-            Err(error) => faulty(&error),
+            Ok(None) => Finish::Page(SignInFault::Used),
+            Err(error) => Finish::Page(faulty(&error)),
+        }
+    }
+
+    /// The sign-in of `state`, if this browser began it and it can still be finished, and its cookie's name.
+    pub(super) async fn own_sign_in(
+        &self,
+        state: &str,
+        cookies: Vec<(String, String)>,
+    ) -> Result<(String, Started), SignInFault> {
+        if state.is_empty() {
+            return Err(SignInFault::NoState);
+        }
+        let own = self.own_handle(state, cookies);
+        let own = own.map_err(|error| faulty(&error))?;
+        let (name, started) = own.ok_or(SignInFault::OtherBrowser)?;
+        if started.is_expired(self.now()) {
+            return Err(SignInFault::Expired);
+        }
+        match self.still_leads_back(&started).await {
+            Ok(true) => Ok((name, started)),
+            Ok(false) => Err(SignInFault::Withdrawn),
+            Err(error) => Err(faulty(&error)),
         }
     }
 
@@ -205,17 +218,7 @@ impl Engine {
         started: Started,
         params: CallbackParams,
     ) -> Result<Option<String>, Error> {
-        let row = SignIn {
-            id: started.id,
-            application_id: started.application_id,
-            credential_id: started.credential_id,
-            status: SignInStatus::Consumed,
-            code_digest: None,
-            outcome: None,
-            family_id: None,
-            code_expires_at: None,
-            created_at: self.now(),
-        };
+        let row = self.used_up(&started, SignInStatus::Consumed);
         let inserted = self
             .store()
             .write(move |s| Box::pin(async move { s.insert_sign_in(&row).await }))
@@ -239,6 +242,21 @@ impl Engine {
                 returned.to_location(&redirect_uri, back)
             }
         }))
+    }
+
+    /// The row that takes a sign-in out of the world.
+    pub(super) fn used_up(&self, started: &Started, status: SignInStatus) -> SignIn {
+        SignIn {
+            id: started.id,
+            application_id: started.application_id,
+            credential_id: started.credential_id,
+            status,
+            code_digest: None,
+            outcome: None,
+            family_id: None,
+            code_expires_at: None,
+            created_at: self.now(),
+        }
     }
 
     async fn fail(

@@ -13,16 +13,17 @@ use keyway_core::bearer::{BearerKind, new_named};
 use keyway_core::catalogue::ProviderEntry;
 use keyway_core::credential::Credential;
 use keyway_core::email::email_key;
-use keyway_core::ids::{GrantId, SignInId, TokenSetId};
+use keyway_core::ids::{ApplicationId, GrantId, SignInId, TokenSetId};
 use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
 use keyway_core::reauth::Voucher;
-use keyway_core::sealed::{DigestKind, SealContext, Sealed};
+use keyway_core::sealed::{Digest, DigestKind, SealContext, Sealed};
 use keyway_core::sign_in::{CODE_LIFETIME_SECS, Identity, Outcome, Started};
 use keyway_core::token_set::{ActsFor, ProviderTokens, TokenSet, TokenSetState, consent_key};
 use keyway_outbound::CallErrorKind;
 use keyway_store::SealedColumn;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// What a provider gave, and to whom.
 pub(crate) struct Issued<'a> {
@@ -90,8 +91,10 @@ impl Engine {
         &self,
         started: &Started,
     ) -> Result<Arc<KnownCredential>, Returned> {
-        let (application_id, id) = (started.application_id, started.credential_id);
-        let found = self.known_credential(application_id, id).await;
+        let found = match started.credential_id {
+            Some(id) => self.known_credential(started.application_id, id).await,
+            None => Ok(None),
+        };
         let found = found.map_err(|error| ours(&error))?;
         found.ok_or_else(|| {
             let words = "The provider application this sign-in went through was removed while you were signing in. Please start again.";
@@ -135,7 +138,7 @@ impl Engine {
     /// Rule 12, decided already so that the user hears of it; the exchange decides again. The grant that
     /// `login_hint` names is looked up here and not at the start, where anybody could learn whether an
     /// address has one.
-    async fn check_person(
+    pub(super) async fn check_person(
         &self,
         started: &Started,
         identity: &Identity,
@@ -249,20 +252,13 @@ impl Engine {
             started,
             identity,
             scope,
-            token_set_id: set.id,
+            token_set_id: Some(set.id),
+            account: None,
             client_id,
             expected_grant_id,
         };
         let sealed = self.seal_outcome(id, &outcome)?;
-        let code = new_named(
-            BearerKind::Code,
-            application_id,
-            id.as_uuid(),
-            self.entropy(),
-        );
-        let digest = self
-            .vault()
-            .digest(DigestKind::Code, code.expose_secret().as_bytes());
+        let (code, digest) = self.new_code(application_id, id);
         let expires_at = self.now().plus_secs(CODE_LIFETIME_SECS);
         self.store()
             .write(move |s| {
@@ -281,8 +277,25 @@ impl Engine {
         Ok(code)
     }
 
-    fn seal_outcome(&self, id: SignInId, outcome: &Outcome) -> Result<Sealed, Error> {
-        let plain = serde_json::to_vec(outcome).map_err(Error::internal)?;
+    /// A code of Keyway's own, and what it is known by.
+    pub(super) fn new_code(
+        &self,
+        application_id: ApplicationId,
+        id: SignInId,
+    ) -> (SecretString, Digest) {
+        let code = new_named(
+            BearerKind::Code,
+            application_id,
+            id.as_uuid(),
+            self.entropy(),
+        );
+        let vault = self.vault();
+        let digest = vault.digest(DigestKind::Code, code.expose_secret().as_bytes());
+        (code, digest)
+    }
+
+    pub(super) fn seal_outcome(&self, id: SignInId, outcome: &Outcome) -> Result<Sealed, Error> {
+        let plain = Zeroizing::new(serde_json::to_vec(outcome).map_err(Error::internal)?);
         let row = id.to_string();
         Ok(self.vault().seal(
             &SealContext {

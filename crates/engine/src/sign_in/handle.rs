@@ -18,7 +18,7 @@ const PURPOSE: &str = "sign_in.handle";
 /// Browsers keep cookies up to 4096 bytes, name and attributes included (RFC 6265, 6.1).
 const VALUE_MAX_BYTES: usize = 3800;
 /// The form of what is sealed. A handle of another form is begun anew.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// What the name of every sign-in's cookie begins with; the time it was made at follows, in hex.
 ///
@@ -161,7 +161,7 @@ mod tests {
             id: SignInId::from_u128(1),
             application_id: ApplicationId::from_u128(2),
             connector_id: ConnectorId::from_u128(3),
-            credential_id: CredentialId::from_u128(4),
+            credential_id: Some(CredentialId::from_u128(4)),
             credential_choice: CredentialChoice::Named,
             provider: Provider::Microsoft,
             redirect_uri: "https://app.example.com/callback".into(),
@@ -169,6 +169,7 @@ mod tests {
             scope: Scopes::parse(scope).unwrap(),
             state: Some("s".repeat(256)),
             login_hint: Some("a@b.c".into()),
+            smtp_required: false,
             offline: true,
             rotate_refresh_token: false,
             challenge: None,

@@ -1,15 +1,25 @@
 //! Hosted sign-in: from `/v3/connect/auth` through the provider to a code for the application.
 
 mod callback;
+mod choose;
 mod complete;
 mod consent;
+mod enter;
+mod form;
+mod guesses;
 mod handle;
+mod repeats;
 mod resolve;
 mod start;
 
 pub use callback::{CallbackParams, Finish, SignInFault};
+pub use choose::{Options, Part};
 pub(crate) use complete::Issued;
+pub use enter::{Entered, Way};
+pub use form::{AccountForm, Trouble, TroubleKind, TypedAccount};
+pub(crate) use guesses::Guesses;
 pub use handle::cookie_prefix;
+pub(crate) use repeats::Repeats;
 pub(crate) use start::EXTERNAL_ID_MAX_BYTES;
 pub use start::{AuthorizeParams, Browser, Start};
 

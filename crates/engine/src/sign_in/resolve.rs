@@ -37,6 +37,8 @@ pub(crate) struct Route {
 /// What came of resolving.
 pub(crate) enum Resolved {
     Route(Box<Route>),
+    /// A form of ours asks for the account's password.
+    Form(Box<Connector>),
     Choose(Vec<Provider>),
     Refused(Returned),
 }
@@ -134,6 +136,7 @@ impl Engine {
         wanted: &Wanted,
         mut connectors: Vec<Connector>,
     ) -> Result<Resolved, Error> {
+        connectors.retain(|c| c.provider.has_hosted_sign_in());
         if connectors.len() == 1 {
             // One connector: straight there, whatever `provider` says.
             return match connectors.pop() {
@@ -141,15 +144,17 @@ impl Engine {
                 None => Ok(no_connector()),
             };
         }
+        if let ([one], false) = (&*wanted.providers.known, wanted.providers.is_list)
+            && !one.has_hosted_sign_in()
+        {
+            return Ok(no_hosted(*one));
+        }
         let mut offered: Vec<Connector> = wanted
             .providers
             .known
             .iter()
             .filter_map(|p| take(&mut connectors, *p))
             .collect();
-        if wanted.providers.is_list && !offered.iter().any(|c| c.provider.is_oauth()) {
-            connectors.append(&mut offered);
-        }
         if offered.is_empty() {
             if let ([one], false) = (&*wanted.providers.known, wanted.providers.is_list) {
                 return Ok(refused(format!(
@@ -164,11 +169,7 @@ impl Engine {
         {
             return self.by_default(only).await;
         }
-        let providers: Vec<Provider> = offered
-            .iter()
-            .map(|c| c.provider)
-            .filter(|p| p.is_oauth())
-            .collect();
+        let providers: Vec<Provider> = offered.iter().map(|c| c.provider).collect();
         Ok(if providers.is_empty() {
             no_connector()
         } else {
@@ -179,9 +180,7 @@ impl Engine {
     async fn by_default(&self, connector: Connector) -> Result<Resolved, Error> {
         let provider = connector.provider;
         if !provider.is_oauth() {
-            return Ok(refused(format!(
-                "provider: {provider} accounts have no hosted sign-in here; use custom authentication"
-            )));
+            return Ok(Resolved::Form(Box::new(connector)));
         }
         let Some(id) = connector.active_credential_id else {
             return Ok(refused(format!(
@@ -201,6 +200,12 @@ impl Engine {
             }
         })
     }
+}
+
+fn no_hosted(provider: Provider) -> Resolved {
+    refused(format!(
+        "provider: {provider} accounts have no hosted sign-in; use custom authentication"
+    ))
 }
 
 fn take(connectors: &mut Vec<Connector>, provider: Provider) -> Option<Connector> {

@@ -1,6 +1,8 @@
 //! `/v3/connect/auth`: checking the request and sending the browser to the provider.
 
+use super::choose::{Detected, Options};
 use super::consent::consent_url;
+use super::form::AccountForm;
 use super::resolve::{Resolved, Route, Wanted, parse_providers};
 use super::{Cookie, Returned};
 use crate::engine::Engine;
@@ -8,16 +10,18 @@ use crate::error::{Error, ErrorKind};
 use crate::known::KnownApplication;
 use keyway_core::application::RedirectUri;
 use keyway_core::bearer::{BearerKind, new_bearer};
+use keyway_core::connector::Connector;
 use keyway_core::credential::Owner;
+use keyway_core::email::EMAIL_MAX_BYTES;
 use keyway_core::entropy::random_bytes;
-use keyway_core::ids::{ApplicationId, SignInId};
+use keyway_core::ids::{ApplicationId, CredentialId, SignInId};
 use keyway_core::oauth::{AuthorizeRequest, authorize_url, clean};
 use keyway_core::pkce::{
     ChallengeMethod, ClientChallenge, PKCE_MAX_BYTES, s256_challenge, verifier_from,
 };
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
-use keyway_core::sign_in::Started;
+use keyway_core::sign_in::{CredentialChoice, Started};
 use keyway_vault::hash::sha256;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
@@ -42,7 +46,7 @@ pub struct AuthorizeParams {
     pub provider: Option<String>,
     /// Scopes for this sign-in.
     pub scope: Option<String>,
-    /// What the page offers first. With nothing to detect by, every value shows the same page.
+    /// What the page that asks which account it is to be shows, and in which order.
     pub prompt: Option<String>,
     /// The application's own state.
     pub state: Option<String>,
@@ -58,7 +62,7 @@ pub struct AuthorizeParams {
     pub credential_id: Option<String>,
     /// Switches, separated by commas or spaces.
     pub options: Option<String>,
-    /// Java's own spelling of one of them; concerns IMAP alone.
+    /// Java's own spelling of one of them.
     pub smtp_required: Option<String>,
     /// Ask for the existing grant's scopes as well.
     pub include_grant_scopes: Option<String>,
@@ -66,6 +70,22 @@ pub struct AuthorizeParams {
     pub metadata: Option<String>,
     /// The application's own id for the grant.
     pub external_id: Option<String>,
+    /// The address a person typed on the page that asks for one.
+    pub email: Option<String>,
+}
+
+impl AuthorizeParams {
+    /// The address that is to sign in: the one the person typed, else the application's.
+    pub(super) fn address(&self) -> Option<&str> {
+        given(&self.email).or(given(&self.login_hint))
+    }
+
+    /// Whether a mail account must be able to send.
+    fn smtp_required(&self) -> bool {
+        let flag = given(&self.smtp_required);
+        flag.is_some_and(|text| text.eq_ignore_ascii_case("true"))
+            || has_option(given(&self.options), "smtp_required")
+    }
 }
 
 /// Who is at the other end.
@@ -92,12 +112,14 @@ pub enum Start {
         /// The redirect URI with its error parameters.
         location: String,
     },
-    /// To a page that offers these providers.
-    Choose {
-        /// Who asks.
-        application_name: String,
-        /// In the order to be shown.
-        providers: Vec<Provider>,
+    /// To a page that asks which account it is to be.
+    Choose(Box<Options>),
+    /// To a form that asks for the account's password, with the sign-in's cookie.
+    Form {
+        /// The form, empty but for the address.
+        form: Box<AccountForm>,
+        /// The sealed sign-in.
+        cookie: Cookie,
     },
 }
 
@@ -107,12 +129,13 @@ impl std::fmt::Debug for Start {
         match self {
             Self::Provider { cookie, .. } => f.debug_tuple("Provider").field(cookie).finish(),
             Self::Application { .. } => f.write_str("Application(..)"),
-            Self::Choose { providers, .. } => f.debug_tuple("Choose").field(providers).finish(),
+            Self::Choose(options) => f.debug_tuple("Choose").field(options).finish(),
+            Self::Form { cookie, .. } => f.debug_tuple("Form").field(cookie).finish(),
         }
     }
 }
 
-fn given(text: &Option<String>) -> Option<&str> {
+pub(super) fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|t| !t.is_empty())
 }
 
@@ -122,15 +145,32 @@ fn has_option(options: Option<&str>, name: &str) -> bool {
 
 /// A request whose application and redirect URI are known to be good: from here on, errors go back to
 /// the application.
-struct Accepted {
-    known: Arc<KnownApplication>,
-    redirect: RedirectUri,
-    params: AuthorizeParams,
-    browser: Browser,
+pub(super) struct Accepted {
+    pub(super) known: Arc<KnownApplication>,
+    pub(super) redirect: RedirectUri,
+    pub(super) params: AuthorizeParams,
+    pub(super) browser: Browser,
+}
+
+/// The connector a sign-in goes through, and the credential, where the provider knows such.
+pub(super) struct Through<'a> {
+    pub(super) connector: &'a Connector,
+    pub(super) credential_id: Option<CredentialId>,
+    pub(super) choice: CredentialChoice,
+}
+
+impl<'a> From<&'a Route> for Through<'a> {
+    fn from(route: &'a Route) -> Self {
+        Self {
+            connector: &route.connector,
+            credential_id: Some(route.credential.credential.id),
+            choice: route.choice,
+        }
+    }
 }
 
 /// Why a sign-in does not start.
-enum Stop {
+pub(super) enum Stop {
     Here(Error),
     Back(Returned),
 }
@@ -176,6 +216,40 @@ impl Engine {
         }
     }
 
+    /// A sign-in that begins with everything at hand, at a provider whose accounts a password opens.
+    pub(super) async fn start_directly(
+        &self,
+        params: AuthorizeParams,
+        browser: Browser,
+    ) -> Result<Started, Error> {
+        let (known, redirect) = self.check_client(&params).await?;
+        let provider: Option<Provider> = given(&params.provider).and_then(|p| p.parse().ok());
+        let mut connectors = known.connectors.iter();
+        let connector = connectors
+            .find(|c| Some(c.provider) == provider && !c.provider.is_oauth())
+            .cloned()
+            .ok_or_else(|| Error::field("provider", "this application has no such connector"))?;
+        let accepted = Accepted {
+            known,
+            redirect,
+            params,
+            browser,
+        };
+        let through = Through {
+            connector: &connector,
+            credential_id: None,
+            choice: CredentialChoice::Default,
+        };
+        let scope = wanted_scopes(&accepted.params, &connector);
+        let started = scope
+            .map_err(Stop::from)
+            .and_then(|scope| self.started(accepted, &through, scope));
+        started.map_err(|stop| match stop {
+            Stop::Here(error) => error,
+            Stop::Back(returned) => Error::new(ErrorKind::InvalidRequest, returned.description),
+        })
+    }
+
     async fn check_client(
         &self,
         params: &AuthorizeParams,
@@ -218,11 +292,19 @@ impl Engine {
             Ok(id) => id,
             Err(_) => return Err(Returned::invalid_request("credential_id: not a UUID").into()),
         };
-        let providers = parse_providers(given(&params.provider))?;
+        let mut providers = parse_providers(given(&params.provider))?;
         if response_type == ResponseType::AdminConsent {
             let route = self.consent_route(&accepted.known, &providers, credential_id);
             let route = route.await??;
             return self.go_for_consent(accepted, &route);
+        }
+        let is_open = providers.known.is_empty() && credential_id.is_none();
+        let detected = match is_open && !providers.is_list {
+            true => self.detected(&accepted).await,
+            false => Detected::NotAsked,
+        };
+        if let Detected::Provider(provider) = detected {
+            providers.known = vec![provider];
         }
         let wanted = Wanted {
             known: Arc::clone(&accepted.known),
@@ -232,19 +314,17 @@ impl Engine {
         match self.resolve(wanted).await? {
             Resolved::Refused(returned) => Err(returned.into()),
             Resolved::Choose(providers) => {
-                let application_name = accepted.known.application.name.clone();
-                Ok(Start::Choose {
-                    application_name,
-                    providers,
-                })
+                let options = Options::new(&accepted, providers, is_open, &detected);
+                Ok(Start::Choose(Box::new(options)))
             }
+            Resolved::Form(connector) => self.show_form(accepted, &connector),
             Resolved::Route(route) => self.go(accepted, *route).await,
         }
     }
 
     async fn go(&self, accepted: Accepted, route: Route) -> Result<Start, Stop> {
         let entry = self.entry(route.connector.provider)?;
-        let wanted = wanted_scopes(&accepted.params, &route)?;
+        let wanted = wanted_scopes(&accepted.params, &route.connector)?;
         let scope = entry.request_scopes(&wanted);
         self.check_shared_scopes(&route, &scope)?;
         let client = &route.credential.client;
@@ -256,7 +336,7 @@ impl Engine {
                 given(&accepted.params.options),
                 "exclude_google_granted_scopes",
             );
-        let started = self.started(accepted, &route, scope)?;
+        let started = self.started(accepted, &(&route).into(), scope)?;
         let verifier = started.provider_verifier.clone().unwrap_or_default();
         let url = authorize_url(
             entry,
@@ -287,7 +367,7 @@ impl Engine {
         let state = new_bearer(BearerKind::State, self.entropy());
         let client = &route.credential.client;
         let url = consent_url(entry, client, &self.callback_uri(), state.expose_secret())?;
-        let started = self.started(accepted, route, Scopes::none())?;
+        let started = self.started(accepted, &route.into(), Scopes::none())?;
         let cookie = self.seal_handle(state.expose_secret(), &started)?;
         Ok(Start::Provider {
             location: url.into(),
@@ -323,7 +403,28 @@ impl Engine {
         Err(Returned::new("invalid_scope", 400, description))
     }
 
-    fn started(&self, accepted: Accepted, route: &Route, scope: Scopes) -> Result<Started, Stop> {
+    /// Shows the form of a provider whose accounts a password opens.
+    fn show_form(&self, accepted: Accepted, connector: &Connector) -> Result<Start, Stop> {
+        let scope = wanted_scopes(&accepted.params, connector)?;
+        let state = new_bearer(BearerKind::State, self.entropy());
+        let through = Through {
+            connector,
+            credential_id: None,
+            choice: CredentialChoice::Default,
+        };
+        let typed = accepted.params.address().map(str::to_owned);
+        let started = self.started(accepted, &through, scope)?;
+        let cookie = self.seal_handle(state.expose_secret(), &started)?;
+        let form = Box::new(AccountForm::new(state, &started, typed));
+        Ok(Start::Form { form, cookie })
+    }
+
+    fn started(
+        &self,
+        accepted: Accepted,
+        through: &Through<'_>,
+        scope: Scopes,
+    ) -> Result<Started, Stop> {
         let now = self.now();
         let Accepted {
             known,
@@ -336,20 +437,18 @@ impl Engine {
         Ok(Started {
             id: SignInId::generate(now, self.entropy()),
             application_id: application.id,
-            connector_id: route.connector.id,
-            credential_id: route.credential.credential.id,
-            credential_choice: route.choice,
-            provider: route.connector.provider,
+            connector_id: through.connector.id,
+            credential_id: through.credential_id,
+            credential_choice: through.choice,
+            provider: through.connector.provider,
             redirect_uri: redirect.url,
             platform: redirect.platform,
             scope,
             challenge: client_challenge(&params)?,
             external_id: external_id(&params)?,
-            state: params.state.filter(|s| !s.is_empty()),
-            login_hint: params
-                .login_hint
-                .filter(|s| !s.is_empty())
-                .map(|s| clean(&s, 320)),
+            state: given(&params.state).map(str::to_owned),
+            login_hint: params.address().map(|text| clean(text, EMAIL_MAX_BYTES)),
+            smtp_required: params.smtp_required(),
             offline: offline(given(&params.access_type))?,
             rotate_refresh_token: application.additional.rotate_refresh_token
                 || has_option(given(&params.options), "rotate_refresh_token"),
@@ -423,10 +522,10 @@ fn external_id(params: &AuthorizeParams) -> Result<Option<String>, Returned> {
 
 /// The request's scopes, else the connector's. `include_grant_scopes` adds nothing here: whoever knows an
 /// address could read its grant's scopes off the redirect. Providers that merge scopes do so themselves.
-fn wanted_scopes(params: &AuthorizeParams, route: &Route) -> Result<Scopes, Returned> {
+fn wanted_scopes(params: &AuthorizeParams, connector: &Connector) -> Result<Scopes, Returned> {
     match given(&params.scope) {
         Some(text) => Scopes::parse(text)
             .map_err(|error| Returned::new("invalid_scope", 400, format!("scope: {error}"))),
-        None => Ok(route.connector.scope.clone()),
+        None => Ok(connector.scope.clone()),
     }
 }

@@ -6,9 +6,10 @@ use super::{ClientProof, TokenAnswer, TokenParams, given, required, secret_missi
 use crate::engine::Engine;
 use crate::error::{Error, OAuthError};
 use crate::transfer::{Authentication, Opener, lost_a_race, transfer};
+use keyway_core::account_secret::AccountSecret;
 use keyway_core::application::Application;
 use keyway_core::grant::Grant;
-use keyway_core::ids::GrantId;
+use keyway_core::ids::{ApplicationId, GrantId, TokenSetId};
 use keyway_core::issued::{ACCESS_TOKEN_LIFETIME_SECS, AccessToken, RefreshToken};
 use keyway_core::reauth::Voucher;
 use keyway_core::redirect_uri::audience_of;
@@ -166,7 +167,7 @@ impl Engine {
             given.refresh.as_ref().map(|f| f.row.clone()),
         );
         let (application_id, id, family_id) = (sign_in.application_id, sign_in.id, facts.family_id);
-        let token_set_id = outcome.token_set_id;
+        let opening = self.opening(outcome, auth.new_grant_id)?;
         let grant = self
             .commit(move |s| {
                 Box::pin(async move {
@@ -176,10 +177,8 @@ impl Engine {
                             "The code was used at the same moment",
                         ));
                     }
-                    let set = s.token_set(application_id, token_set_id).await?;
-                    let set =
-                        set.ok_or_else(|| Error::internal("the pending token set is gone"))?;
-                    let done = transfer(s, auth, Opener::Tokens(Box::new(set))).await?;
+                    let opener = opener(s, application_id, opening).await?;
+                    let done = transfer(s, auth, opener).await?;
                     store_given(s, access, refresh, &done.grant).await?;
                     Ok((done.grant, done.changes))
                 })
@@ -194,7 +193,7 @@ impl Engine {
             application_id: started.application_id,
             provider: started.provider,
             connector_id: started.connector_id,
-            credential_id: Some(started.credential_id),
+            credential_id: started.credential_id,
             client_id: outcome.client_id.clone(),
             identity: outcome.identity.clone(),
             scope: outcome.scope.clone(),
@@ -203,12 +202,27 @@ impl Engine {
             user_agent: started.user_agent.clone(),
             external_id: started.external_id.clone(),
             name: None,
-            settings: None,
+            settings: outcome.account.as_ref().map(|a| a.settings.clone()),
             expected: outcome.expected_grant_id,
             voucher: Voucher::Provider,
             new_grant_id: GrantId::generate(now, self.entropy()),
             now,
             actor: format!("sign_in:{}", started.id),
+        }
+    }
+
+    /// What the sign-in left to open the account with.
+    fn opening(&self, outcome: &Outcome, grant_id: GrantId) -> Result<Opening, Error> {
+        let started = &outcome.started;
+        match (&outcome.account, outcome.token_set_id) {
+            (Some(account), _) => {
+                let (application_id, provider) = (started.application_id, started.provider);
+                let passwords = &account.passwords;
+                let secret = self.new_account_secret(application_id, grant_id, provider, passwords);
+                Ok(Opening::Passwords(Box::new(secret)))
+            }
+            (None, Some(id)) => Ok(Opening::Pending(id)),
+            (None, None) => Err(Error::internal("a sign-in that opened nothing")),
         }
     }
 
@@ -220,6 +234,30 @@ impl Engine {
         Given {
             access: self.new_access_token(facts, grant_id),
             refresh,
+        }
+    }
+}
+
+/// What a sign-in left behind.
+#[derive(Clone)]
+enum Opening {
+    /// The pending token set of this id.
+    Pending(TokenSetId),
+    /// Passwords.
+    Passwords(Box<AccountSecret>),
+}
+
+async fn opener(
+    s: &mut keyway_store::Session<'_>,
+    application_id: ApplicationId,
+    opening: Opening,
+) -> Result<Opener, Error> {
+    match opening {
+        Opening::Passwords(secret) => Ok(Opener::Passwords(secret)),
+        Opening::Pending(id) => {
+            let set = s.token_set(application_id, id).await?;
+            let set = set.ok_or_else(|| Error::internal("the pending token set is gone"))?;
+            Ok(Opener::Tokens(Box::new(set)))
         }
     }
 }

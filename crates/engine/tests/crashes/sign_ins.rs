@@ -97,7 +97,7 @@ impl Hosted {
     ) {
         match app.code_from(at, params.clone()).await {
             Ok(code) => assert!(app.exchange(&self.sign_in, &code).await.is_ok()),
-            Err(Ended::Page(fault)) => assert_eq!(fault.title, "Already finished"),
+            Err(Ended::Page(fault)) => assert_eq!(fault.as_str(), "used"),
             Err(other) => panic!("{other:?}"),
         }
         assert!(app.code_from(at, params.clone()).await.is_err());

@@ -211,7 +211,7 @@ async fn login_csrf_a_cookie_a_neighbouring_host_can_set_finishes_nothing(world:
     ] {
         let cookies = vec![(name.to_owned(), attackers.cookie.value.clone())];
         match world.engine.finish_sign_in(params.clone(), cookies).await {
-            Finish::Page(fault) => assert_eq!(fault.title, "Not this browser's sign-in"),
+            Finish::Page(fault) => assert_eq!(fault.as_str(), "other_browser"),
             Finish::Application { .. } => panic!("{name}: finished"),
         }
     }
@@ -285,7 +285,7 @@ async fn replay_at_another_replica_is_a_replay(world: &World) {
     let (at, params) = away(app, &sign_in).await;
     let code = app.code_from(&at, params.clone()).await.unwrap();
     match other.finish_sign_in(params, at.cookies()).await {
-        Finish::Page(fault) => assert_eq!(fault.title, "Already finished"),
+        Finish::Page(fault) => assert_eq!(fault.as_str(), "used"),
         Finish::Application { .. } => panic!("finished twice"),
     }
     let exchange = app.exchange_params(&sign_in, &code);
@@ -307,7 +307,7 @@ async fn replay_at_another_replica_is_a_replay(world: &World) {
 /// Whatever became of the application while its user was at the provider.
 async fn nowhere_to_go(engine: &Engine, at: &AtProvider, params: CallbackParams) {
     match engine.finish_sign_in(params, at.cookies()).await {
-        Finish::Page(fault) => assert_eq!(fault.title, "Nowhere to go back to"),
+        Finish::Page(fault) => assert_eq!(fault.as_str(), "withdrawn"),
         Finish::Application { location, .. } => panic!("sent to {location}"),
     }
 }

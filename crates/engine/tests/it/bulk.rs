@@ -435,7 +435,8 @@ async fn sent(world: &World, credential: Option<&Credential>) -> Result<AtProvid
     match app.engine().start_sign_in(params, Browser::default()).await {
         Ok(Start::Provider { location, cookie }) => Ok(AtProvider { location, cookie }),
         Ok(Start::Application { location }) => Err(Ended::Returned(returned(&location))),
-        Ok(Start::Choose { providers, .. }) => Err(Ended::Choose(providers)),
+        Ok(Start::Choose(options)) => Err(Ended::Choose(options.providers)),
+        Ok(Start::Form { form, cookie }) => Err(Ended::Form(form, cookie)),
         Err(error) => Err(Ended::Here(error)),
     }
 }

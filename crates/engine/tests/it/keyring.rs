@@ -412,7 +412,7 @@ async fn a_browser_that_returns_to_a_process_without_the_new_term_may_come_again
     captured_logs();
     let there = world.app.at(&behind);
     match there.finish(&at_provider, params.clone()).await {
-        Finish::Page(page) => assert_eq!(page.status, 503, "{page:?}"),
+        Finish::Page(page) => assert_eq!(page.status(), 503, "{page:?}"),
         other => panic!("{other:?}"),
     }
     assert!(captured_logs().contains("a sign-in could not be finished"));
@@ -430,7 +430,7 @@ async fn a_browser_with_a_cookie_of_a_retired_term_starts_anew(world: &World) {
     world.engine.reseal(NO_PAUSE, |_| ()).await.unwrap();
     assert_eq!(world.engine.retire_terms().await.unwrap(), [1]);
     match world.app.finish(&at_provider, params).await {
-        Finish::Page(page) => assert_eq!(page.status, 400, "{page:?}"),
+        Finish::Page(page) => assert_eq!(page.status(), 400, "{page:?}"),
         other => panic!("{other:?}"),
     }
 }

@@ -17,6 +17,7 @@ mod credentials;
 mod disconnects;
 mod ews;
 mod ews_servers;
+mod forms;
 mod grants;
 mod health;
 mod identity;

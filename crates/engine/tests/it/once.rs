@@ -90,7 +90,7 @@ async fn rule_09_a_callback_works_once(world: &World) {
     for replay in [params, fresh] {
         match app.code_from(&at, replay).await.unwrap_err() {
             Ended::Page(fault) => {
-                assert_eq!((fault.title, fault.status), ("Already finished", 400));
+                assert_eq!((fault.as_str(), fault.status()), ("used", 400));
             }
             other => panic!("{other:?}"),
         }

@@ -38,7 +38,7 @@ fn sign_in(row: &mut Row) -> Result<SignIn, StoreError> {
     Ok(SignIn {
         id: row.own_id("id")?,
         application_id: row.parsed("application_id")?,
-        credential_id: row.parsed("credential_id")?,
+        credential_id: row.opt_parsed("credential_id")?,
         status: row.word("status", SignInStatus::parse)?,
         code_digest: row.opt_digest("code_digest")?,
         outcome: row.opt_sealed("outcome")?,

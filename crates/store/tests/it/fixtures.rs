@@ -227,7 +227,7 @@ pub(crate) fn sign_in(t: u128, n: u128) -> SignIn {
     SignIn {
         id: SignInId::from_u128(bits(t, n)),
         application_id: tenant(t),
-        credential_id: credential(t, 1).id,
+        credential_id: Some(credential(t, 1).id),
         status: SignInStatus::Consumed,
         code_digest: None,
         outcome: None,

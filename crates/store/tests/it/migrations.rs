@@ -1,6 +1,6 @@
 //! Migrations.
 
-use crate::fixtures::{grant, tenant};
+use crate::fixtures::{grant, sign_in, tenant};
 use crate::{Db, get, on_both, put};
 use keyway_core::time::{ManualClock, UnixMillis};
 use keyway_core::token_set::RefreshState;
@@ -9,7 +9,7 @@ use keyway_store::{Backend, Store, StoreError};
 use std::sync::Arc;
 
 /// The version this program brings a database to.
-const NEWEST: i64 = 6;
+const NEWEST: i64 = 7;
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(UnixMillis(5)))
@@ -41,6 +41,7 @@ async fn a_database_of_the_first_version_is_brought_up_with_its_rows(db: &Db) {
         ..RefreshState::default()
     };
     put!(db, |s| s.upsert_refresh_state(tenant(1), id, &held, None));
+    put!(db, |s| s.insert_sign_in(&sign_in(1, 1)));
     let back = "DROP TABLE server_notes; DROP TABLE server_leases;
         ALTER TABLE vault_keys DROP COLUMN state_since; ALTER TABLE api_keys DROP COLUMN updated_at; DROP TABLE service_accounts;
         DROP TABLE service_account_applications; DROP TABLE service_account_nonces;
@@ -59,12 +60,15 @@ async fn a_database_of_the_first_version_is_brought_up_with_its_rows(db: &Db) {
         "keyring",
         "service_accounts",
         "account_secrets",
+        "password_sign_ins",
     ];
     assert_eq!(report.applied, applied);
     store.close().await;
     let kept = get!(db, |s| s.refresh_state(tenant(1), id)).unwrap();
     assert_eq!(kept.lease_owner.as_deref(), Some("of the first version"));
     assert_eq!(kept.unheard, None);
+    let under_way = get!(db, |s| s.sign_in(tenant(1), sign_in(1, 1).id));
+    assert_eq!(under_way, Some(sign_in(1, 1)));
 }
 
 async fn a_newer_database_is_refused_with_words(db: &Db) {

@@ -11,6 +11,9 @@ const ATTRIBUTES: &str = "HttpOnly; SameSite=Lax";
 /// refused by servers in front of this one.
 const SIGN_INS_MAX: usize = 5;
 
+/// How long such a moment is, in seconds.
+const MOMENT_SECS: i64 = 15;
+
 fn line(name: &str, value: &str, max_age_secs: i64, is_https: bool) -> String {
     // A name that binds a cookie to its host asks for the whole host as its path, and for no domain.
     let place = match is_https {
@@ -31,6 +34,20 @@ fn append(response: &mut Response, line: &str) {
 pub(crate) fn set_cookie(response: &mut Response, cookie: &Cookie, is_https: bool) {
     let line = line(&cookie.name, &cookie.value, cookie.max_age_secs, is_https);
     append(response, &line);
+}
+
+/// Lets the cookie of a sign-in that ended stay for a moment: the same form may come once more, by a double
+/// click, and has to be known again.
+pub(crate) fn keep_cookie_a_moment(
+    response: &mut Response,
+    headers: &HeaderMap,
+    name: &str,
+    is_https: bool,
+) {
+    let sent = cookies(headers).into_iter().find(|(sent, _)| sent == name);
+    if let Some((name, value)) = sent {
+        append(response, &line(&name, &value, MOMENT_SECS, is_https));
+    }
 }
 
 /// Takes away the cookie of a sign-in that ended.

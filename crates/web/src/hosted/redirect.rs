@@ -7,10 +7,15 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-/// 302 to `location`. Header values are ASCII: other characters of a registered URI are percent-encoded.
+/// An address as headers and pages take it: characters of a registered URI that are not ASCII are
+/// percent-encoded.
+pub(crate) fn ascii(location: &str) -> String {
+    utf8_percent_encode(location, CONTROLS).to_string()
+}
+
+/// 302 to `location`.
 pub(crate) fn redirect(location: &str) -> Answer {
-    let ascii = utf8_percent_encode(location, CONTROLS).to_string();
-    let mut value = HeaderValue::from_str(&ascii)
+    let mut value = HeaderValue::from_str(&ascii(location))
         .map_err(|_| Failure::internal("a redirect's location is no header value"))?;
     value.set_sensitive(true);
     Ok((StatusCode::FOUND, [(LOCATION, value)]).into_response())

@@ -4,15 +4,15 @@ use crate::address::client_ip;
 use crate::call::Call;
 use crate::envelope::Answer;
 use crate::errors::Failure;
-use crate::hosted;
+use crate::hosted::{self, Frame};
 use crate::query::Query;
+use axum::response::Response;
 use http::HeaderMap;
 use http::header::{ACCEPT, USER_AGENT};
-use keyway_core::provider::Provider;
-use keyway_engine::sign_in::{AuthorizeParams, Browser, Start};
+use keyway_engine::sign_in::{AuthorizeParams, Browser, Cookie, Start};
 
 /// The parameters that mean something here. A page repeats these and no others.
-const PARAMETERS: [&str; 17] = [
+const PARAMETERS: [&str; 18] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -30,6 +30,7 @@ const PARAMETERS: [&str; 17] = [
     "include_grant_scopes",
     "metadata",
     "external_id",
+    "email",
 ];
 
 fn params(query: &Query) -> AuthorizeParams {
@@ -51,10 +52,11 @@ fn params(query: &Query) -> AuthorizeParams {
         include_grant_scopes: query.owned("include_grant_scopes"),
         metadata: query.owned("metadata"),
         external_id: query.owned("external_id"),
+        email: query.owned("email"),
     }
 }
 
-fn browser(call: &Call) -> Browser {
+pub(super) fn browser(call: &Call) -> Browser {
     let trusted = &call.app.options.trusted_proxies;
     let ip = call
         .peer
@@ -86,11 +88,7 @@ pub(crate) async fn begin(call: Call) -> Answer {
             let failure = Failure::from(error);
             if is_person(&call.headers) && !failure.is_ours() {
                 let status = failure.status();
-                return call.app.pages.fault(
-                    status,
-                    "This sign-in link does not work",
-                    failure.message(),
-                );
+                return hosted::fault(&call, status, "bad_link", failure.message());
             }
             Err(failure)
         }
@@ -100,32 +98,47 @@ pub(crate) async fn begin(call: Call) -> Answer {
 async fn proceed(call: &Call, start: Start) -> Answer {
     match start {
         Start::Provider { location, cookie } => {
-            let mut response = hosted::redirect(&location)?;
-            let is_https = call.app.options.is_https();
-            for name in hosted::surplus_cookies(&call.headers, is_https) {
-                hosted::clear_cookie(&mut response, &name, is_https);
-            }
-            hosted::set_cookie(&mut response, &cookie, is_https);
+            let mut response = lead(call, &location).await?;
+            begin_in_browser(call, &mut response, &cookie);
             Ok(response)
         }
-        Start::Application { location } => hosted::redirect(&location),
-        Start::Choose {
-            application_name,
-            providers,
-        } => choose(call, &application_name, &providers).await,
+        Start::Application { location } => lead(call, &location).await,
+        Start::Choose(options) => {
+            let frame = frame(call).await;
+            hosted::choose(call, &frame, &options, &call.query.only(&PARAMETERS))
+        }
+        Start::Form { form, cookie } => {
+            let frame = hosted::frame_of(call, form.application_id).await;
+            let mut response = hosted::account(call, &frame, &form)?;
+            begin_in_browser(call, &mut response, &cookie);
+            Ok(response)
+        }
     }
 }
 
-/// The page that offers the providers; with the application's own title, if it has one.
-async fn choose(call: &Call, application_name: &str, providers: &[Provider]) -> Answer {
-    let id = call.query.get("client_id").and_then(|id| id.parse().ok());
-    let application = match id {
-        Some(id) => call.app.engine.public_application(id).await.ok(),
-        None => None,
-    };
-    let words = hosted::Words::of(application_name, application.as_ref());
-    let query = call.query.only(&PARAMETERS);
-    call.app.pages.picker(&words, &query, providers)
+/// Gives the browser the cookie of the sign-in, and takes away what it has too many of.
+fn begin_in_browser(call: &Call, response: &mut Response, cookie: &Cookie) {
+    let is_https = call.app.options.is_https();
+    for name in hosted::surplus_cookies(&call.headers, is_https) {
+        hosted::clear_cookie(response, &name, is_https);
+    }
+    hosted::set_cookie(response, cookie, is_https);
+}
+
+/// On to `location`: by a redirect; or, where a page of ours sent an address, by a page that leads on.
+async fn lead(call: &Call, location: &str) -> Answer {
+    match call.query.get("email") {
+        None => hosted::redirect(location),
+        Some(_) => hosted::leaving(call, &frame(call).await, location, "to_provider"),
+    }
+}
+
+/// The frame of a page for the application that the request names.
+async fn frame(call: &Call) -> Frame {
+    match call.query.get("client_id").and_then(|id| id.parse().ok()) {
+        Some(id) => hosted::frame_of(call, id).await,
+        None => hosted::frame(call),
+    }
 }
 
 #[cfg(test)]

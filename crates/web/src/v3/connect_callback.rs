@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::envelope::Answer;
 use crate::hosted;
 use http::StatusCode;
-use keyway_engine::sign_in::{CallbackParams, Finish};
+use keyway_engine::sign_in::{CallbackParams, Finish, SignInFault};
 
 /// `GET /v3/connect/callback`. What cannot go back to the application becomes a page.
 pub(crate) async fn finish(call: Call) -> Answer {
@@ -26,9 +26,12 @@ pub(crate) async fn finish(call: Call) -> Answer {
             hosted::clear_cookie(&mut response, &spent_cookie, call.app.options.is_https());
             Ok(response)
         }
-        Finish::Page(fault) => {
-            let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_REQUEST);
-            call.app.pages.fault(status, fault.title, &fault.message)
-        }
+        Finish::Page(fault) => told(&call, fault),
     }
+}
+
+/// The page for a sign-in that ends here.
+pub(crate) fn told(call: &Call, fault: SignInFault) -> Answer {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    hosted::fault(call, status, fault.as_str(), "")
 }

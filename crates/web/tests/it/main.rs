@@ -12,6 +12,7 @@ mod attacks;
 mod client;
 mod detection;
 mod origins;
+mod pages;
 mod patches;
 mod refusals;
 mod remembered;

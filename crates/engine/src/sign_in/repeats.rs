@@ -1,0 +1,59 @@
+//! Forms that are sent twice: by a double click, or again before the answer has come.
+//!
+//! A sign-in is finished once (rule 9). Whoever sends its form again a moment later, with the cookie that only
+//! its browser has, is told once more where the first went, since a browser drops the first answer.
+
+use super::enter::Way;
+use keyway_core::ids::SignInId;
+use keyway_core::time::UnixMillis;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How long a finished sign-in is remembered, in milliseconds.
+const REMEMBERED_MS: i64 = 15_000;
+/// Sign-ins remembered at once. Beyond these a double click ends at the page that says so.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Where a sign-in went, once it has; locked while it is under way.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<Option<Way>>>;
+
+/// Sign-ins whose forms came in a moment ago.
+#[derive(Default)]
+pub(crate) struct Repeats(Mutex<HashMap<SignInId, (UnixMillis, Turn)>>);
+
+impl Repeats {
+    /// The turn of a sign-in: one form of it is looked at after the other.
+    pub(crate) fn turn(&self, id: SignInId, now: UnixMillis) -> Turn {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = UnixMillis(now.0.saturating_sub(REMEMBERED_MS));
+        // A turn somebody holds is not over, however long it takes.
+        turns.retain(|_, (at, turn)| *at > begin || Arc::strong_count(turn) > 1);
+        if let Some((_, turn)) = turns.get(&id) {
+            return Arc::clone(turn);
+        }
+        let turn = Turn::default();
+        if turns.len() < REMEMBERED_MAX {
+            turns.insert(id, (now, Arc::clone(&turn)));
+        }
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_is_remembered_for_a_moment_and_as_long_as_it_is_under_way() {
+        let repeats = Repeats::default();
+        let of = |n, ms| repeats.turn(SignInId::from_u128(n), UnixMillis(ms));
+        let first = of(1, 0);
+        assert!(Arc::ptr_eq(&first, &of(1, 14_999)));
+        assert!(Arc::ptr_eq(&first, &of(1, 60_000)));
+        assert!(!Arc::ptr_eq(&first, &of(2, 0)));
+        let (former, now) = (Arc::downgrade(&first), 60_000 + REMEMBERED_MS);
+        drop(first);
+        of(3, now);
+        assert!(former.upgrade().is_none());
+    }
+}
