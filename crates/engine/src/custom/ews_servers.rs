@@ -229,11 +229,11 @@ impl Search<'_> {
 }
 
 impl Trail {
-    /// What is worth telling, the first of two.
+    /// A server before everything, else what is worth telling, the first of two.
     fn or(self, other: Self) -> Self {
-        match self {
-            Self::Nothing => other,
-            known => known,
+        match (self, other) {
+            (Self::Nothing, other) | (_, other @ Self::Found(_)) => other,
+            (known, _) => known,
         }
     }
 
@@ -243,7 +243,7 @@ impl Trail {
             Self::Found(server) => Ok(server),
             Self::Outside(host) if is_exchange_online(&host) => Err(Error::field(HOST, ONLINE)),
             Self::Outside(host) => Err(required(format!(
-                "the address's domain names {host}, which is not a host of that domain, and passwords are not sent there unasked; if it is right, give it here"
+                "looking for it leads to {host}, which is not a host of the address's domain, and passwords are not sent there unasked; if its Exchange is there, give it here"
             ))),
             Self::NoBasic(host, offered) => Err(required(no_basic(&host, &offered))),
             Self::Nothing => Err(unknown()),

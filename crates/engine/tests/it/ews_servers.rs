@@ -177,6 +177,9 @@ async fn the_name_service_is_asked_last_and_believed_within_the_domain(world: &W
     let given = |user: &str| json!({"ews_username": user, "ews_password": PASSWORD});
     let made = authenticate(world, Ews, given("ann@served.test")).await;
     assert_eq!(made.unwrap().settings["ews_host"], "mail.served.test");
+    // A web site that has moved says nothing against it.
+    let moved = ExchangeMood::Redirects("https://www.hoster.test/".into());
+    website(world, "ported.test").behave(moved);
     let ported = server(world, "mail.ported.test:8443");
     ported.open("ann@ported.test", PASSWORD);
     ported.tell(&at("https://mail.ported.test:8443/EWS/Exchange.asmx"));
