@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { launchChromium, loopbackContext, signInAtProvider } from './harness/chromium.mjs';
 import { dovecotIsMissing, startDovecot } from './harness/dovecot.mjs';
 import { connectGoogle } from './harness/google.mjs';
+import { startPageServer } from './harness/page-server.mjs';
 import { SCREENSHOTS, WORLDS } from './harness/paths.mjs';
 import { startWorld } from './harness/world.mjs';
 
@@ -32,6 +33,7 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
   let mail;
   let app;
   let browser;
+  let done;
 
   before(async () => {
     mail = await startDovecot({ folder: path.join(WORLDS, 'pages-dovecot'), users: { [ANN]: PASSWORD } });
@@ -50,6 +52,8 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
     for (const provider of ['imap', 'icloud']) {
       await app.nylas.connectors.create({ requestBody: { provider, name: provider, settings: {} } });
     }
+    done = `${world.baseUrl}/v3/connect/done`;
+    await app.nylas.applications.redirectUris.create({ requestBody: { url: done, platform: 'web' } });
     mkdirSync(SCREENSHOTS, { recursive: true });
   });
   after(async () => {
@@ -127,6 +131,14 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
       await page.waitForSelector('[role=alert]');
     },
     icloud: (page) => page.goto(authUrl({ provider: 'icloud', loginHint: 'ann@icloud.com' })),
+    connected: async (page) => {
+      await page.goto(authUrl({ provider: 'imap', redirectUri: done }));
+      await fillIn(page);
+      await page.click('button');
+      await page.waitForURL(`${done}?*`);
+    },
+    consented: (page) => page.goto(`${done}?admin_consent=true`),
+    'not-connected': (page) => page.goto(`${done}?error=access_denied&error_description=whatever`),
     fault: (page) => page.goto(`${world.baseUrl}/v3/connect/callback?state=nothing&code=x`),
     'bad-link': (page) => page.goto(authUrl({ redirectUri: 'https://elsewhere.example/callback' })),
   };
@@ -235,13 +247,31 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
     assert.deepEqual(problems.filter((problem) => /policy/i.test(problem)), []);
   });
 
+  it('says so where there is nowhere to return to', async () => {
+    const { page } = await opened(PHONE);
+    await PAGES.connected(page);
+    assert.match(await page.textContent('main'), /ann@example\.test is now connected to Acme Scheduling/);
+    const { data } = await app.nylas.grants.list({ queryParams: { email: ANN } });
+    assert.equal(data.length, 1);
+    // Loaded again, the page gives nothing away and ends nothing.
+    await page.reload();
+    assert.match(await page.textContent('h1'), /Already finished/);
+    await PAGES['not-connected'](page);
+    assert.doesNotMatch(await page.textContent('main'), /whatever/);
+  });
+
   it("wears the application's colours", async () => {
+    const pages = await startPageServer();
+    closers.unshift(() => pages.close());
     const look = { colorPrimary: '#ffd400', backgroundColor: '#123456', title: 'Connect to Acme', alignment: 'left' };
-    const branding = { name: 'Acme', websiteUrl: 'https://acme.example' };
+    const branding = { name: 'Acme', websiteUrl: 'https://acme.example', iconUrl: `${pages.origin}/icon.png` };
     await app.nylas.applications.update({ requestBody: { branding, hostedAuthentication: look } });
     for (const [name, options] of LOOKS) {
-      const { page } = await opened(options);
+      const { page, elsewhere } = await opened(options);
       await page.goto(imapUrl());
+      // The picture is there, and the browser asked nobody else for it.
+      assert.equal(await page.evaluate(() => document.querySelector('img.icon').naturalWidth), 1);
+      assert.deepEqual(elsewhere, []);
       await page.screenshot({ path: path.join(SCREENSHOTS, `branded-${name}.png`), fullPage: true });
       const colours = await page.evaluate(() => {
         const of = (selector) => globalThis.getComputedStyle(document.querySelector(selector));

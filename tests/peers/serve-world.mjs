@@ -3,19 +3,28 @@
 // A small control server beside it signs users in and mints provider tokens, because the strict provider and
 // the browserless client are written in this one.
 //
-//     node serve-world.mjs <name> <sqlite|postgres> [bulk]
+//     node serve-world.mjs <name> <sqlite|postgres> [bulk|mail]
 //
-// With `bulk`, Google and Microsoft are the provider of bulk authentication.
+// With `bulk`, Google and Microsoft are the provider of bulk authentication; with `mail` there is a mail server.
 
 import { once } from 'node:events';
 import http from 'node:http';
+import path from 'node:path';
 import { Browserless } from './harness/browserless.mjs';
 import { startContoso } from './harness/bulk-provider.mjs';
+import { startDovecot } from './harness/dovecot.mjs';
+import { WORLDS } from './harness/paths.mjs';
 import { startWorld } from './harness/world.mjs';
 
 const [name = 'served', database = 'sqlite', kind] = process.argv.slice(2);
 const bulk = kind === 'bulk' ? await startContoso() : undefined;
-const world = await startWorld({ name, database, providers: bulk?.overrides });
+const mailUser = ['ann@example.test', 'app-pass-of-ann-4'];
+const mail = kind === 'mail'
+  ? await startDovecot({ folder: path.join(WORLDS, `${name}-dovecot`), users: { [mailUser[0]]: mailUser[1] } })
+  : undefined;
+const network = mail ? ['allow_private_addresses = true', `extra_certificates_file = "${mail.authority}"`] : [];
+const world = await startWorld({ name, database, providers: bulk?.overrides, network });
+if (mail) world.secrets.add('mail_password', mailUser[1]);
 bulk?.addSecretsTo(world.secrets);
 const app = await world.createApp({ name });
 
@@ -76,6 +85,8 @@ process.stdout.write(`${JSON.stringify({
   ])),
   key_file: bulk?.keyFile,
   bulk_client: bulk?.client,
+  mail_host: mail?.host,
+  mail_user: mail && mailUser,
 })}\n`);
 
 process.stdin.resume();
@@ -84,3 +95,4 @@ control.closeAllConnections();
 control.close();
 await world.stop();
 await bulk?.close();
+await mail?.stop();

@@ -30,6 +30,7 @@ mod known;
 mod login_checks;
 mod name;
 mod passwords;
+pub mod pictures;
 mod provider_calls;
 mod provider_keys;
 pub mod provider_token;

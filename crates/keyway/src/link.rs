@@ -67,7 +67,7 @@ fn provider(text: &str) -> anyhow::Result<Provider> {
     let provider: Provider = text
         .parse()
         .map_err(|error| Failure::bad_input(format!("--provider {text}: {error}")))?;
-    if !provider.is_oauth() {
+    if !provider.has_hosted_sign_in() {
         let what = format!("users of {provider} do not sign in through a link");
         let next = "Their accounts are connected with POST /v3/connect/custom.";
         return Err(Failure::bad_input(what).next(next).into());
@@ -79,7 +79,7 @@ fn redirect_uri<'a>(
     uris: &'a [RedirectUri],
     wanted: Option<&str>,
 ) -> anyhow::Result<&'a RedirectUri> {
-    let register = "Register one with POST /v3/applications/redirect-uris; `keyway app show` lists those there are.";
+    let register = "Register one with POST /v3/applications/redirect-uris; `keyway app show` lists those there are. Where there is nowhere to go back to, register <public-url>/v3/connect/done.";
     let Some(wanted) = wanted else {
         let what = "the application has no redirect URI to send the user back to";
         return uris

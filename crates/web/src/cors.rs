@@ -149,7 +149,9 @@ mod tests {
         assert_eq!(paths["/v3/applications"], "GET");
         assert_eq!(paths["/v3/grants/me"], "GET");
         assert_eq!(paths["/v3/providers/detect"], "POST");
-        assert_eq!(paths.len(), 5);
+        assert_eq!(paths["/v3/connect/providers/find"], "GET");
+        assert_eq!(paths["/v3/connect/login/imap"], "POST");
+        assert_eq!(paths.len(), 7);
     }
 
     #[test]

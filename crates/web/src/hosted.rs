@@ -15,6 +15,8 @@ mod theme;
 pub(crate) use account::{account, typed};
 pub(crate) use choose::choose;
 pub(crate) use cookie::{clear_cookie, cookies, keep_cookie_a_moment, set_cookie, surplus_cookies};
-pub(crate) use pages::{Frame, Pages, errors, fault, frame, frame_of, leaving};
+pub(crate) use pages::{
+    Frame, Pages, connected, consented, errors, fault, frame, frame_of, leaving, not_connected,
+};
 pub(crate) use redirect::redirect;
 pub(crate) use theme::style_sheet;

@@ -47,13 +47,14 @@ impl Query {
         self.get(name).map(str::to_owned)
     }
 
-    /// A boolean in any case, as clients of several languages write it; `false` if it is absent.
+    /// A boolean in any case, as clients of several languages write it; `false` if it is absent, or if a client
+    /// in JavaScript sends the name of nothing.
     ///
     /// # Errors
     /// If it is something else.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.get(name).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false" | "0") => Ok(false),
+            None | Some("false" | "0" | "undefined") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Failure::query(format!("{name} must be true or false"))),
         }
@@ -94,10 +95,11 @@ mod tests {
 
     #[test]
     fn booleans_are_read_without_case() {
-        let query = Query::parse(b"a=True&b=FALSE&c=yes").unwrap();
+        let query = Query::parse(b"a=True&b=FALSE&c=yes&d=undefined").unwrap();
         assert!(query.flag("a").unwrap());
         assert!(!query.flag("b").unwrap());
         assert!(!query.flag("absent").unwrap());
+        assert!(!query.flag("d").unwrap());
         let failure = query.flag("c").unwrap_err();
         assert_eq!(failure.message(), "c must be true or false");
     }

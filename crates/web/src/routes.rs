@@ -7,9 +7,9 @@
 
 use crate::app::App;
 use crate::v3::{
-    api_keys, applications, connect_auth, connect_callback, connect_custom, connect_embedded,
-    connect_login, connect_look, connect_revoke, connect_token, connect_tokeninfo, connectors,
-    credentials, grants, provider_token, providers, redirect_uris,
+    api_keys, applications, connect_auth, connect_callback, connect_custom, connect_done,
+    connect_embedded, connect_login, connect_look, connect_revoke, connect_token,
+    connect_tokeninfo, connectors, credentials, grants, provider_token, providers, redirect_uris,
 };
 use crate::{documents, probes};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -124,7 +124,10 @@ pub static ROUTES: &[Route] = routes! {
 
     GET "/v3/connect/auth" Public "connect.auth" connect_auth::begin;
     GET "/v3/connect/theme.css" Public "connect.theme" connect_look::theme;
+    GET "/v3/connect/images/icon" Public "connect.icon" connect_look::icon;
+    GET "/v3/connect/images/background" Public "connect.background" connect_look::background;
     POST "/v3/connect/login" Public "connect.login" connect_login::enter;
+    GET "/v3/connect/done" Public "connect.done" connect_done::finish;
     GET "/v3/connect/providers/find" Public "connect.providers" connect_embedded::find, browser;
     POST "/v3/connect/login/imap" Public "connect.login_imap" connect_embedded::imap, browser;
     GET "/v3/connect/callback" Public "connect.callback" connect_callback::finish;

@@ -5,6 +5,7 @@ pub(crate) mod applications;
 pub(crate) mod connect_auth;
 pub(crate) mod connect_callback;
 pub(crate) mod connect_custom;
+pub(crate) mod connect_done;
 pub(crate) mod connect_embedded;
 pub(crate) mod connect_login;
 pub(crate) mod connect_look;

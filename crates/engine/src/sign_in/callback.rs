@@ -203,7 +203,7 @@ impl Engine {
 
     /// Whether the browser may still be sent where the sign-in began for: an application that withdraws a
     /// redirect URI, perhaps since somebody else holds it now, means sign-ins under way as well.
-    async fn still_leads_back(&self, started: &Started) -> Result<bool, Error> {
+    pub(crate) async fn still_leads_back(&self, started: &Started) -> Result<bool, Error> {
         let known = self.known_application(started.application_id).await?;
         Ok(known.is_some_and(|known| {
             let mut uris = known.redirect_uris.iter();

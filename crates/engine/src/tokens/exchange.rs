@@ -22,7 +22,7 @@ const PKCE_FAILED: i64 = 45004;
 /// Two exchanges for one new user at once: the loser tries again and finds the winner's grant.
 const TRIES: usize = 3;
 
-fn bad_code() -> OAuthError {
+pub(super) fn bad_code() -> OAuthError {
     OAuthError::invalid_grant(
         "The code is unknown, expired or used; a code works once. Start the sign-in again",
     )
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// A replayed code also ends the tokens it gave (rule 9; RFC 6749, 4.1.2).
-    async fn check_unused(&self, sign_in: &SignIn) -> Result<(), OAuthError> {
+    pub(super) async fn check_unused(&self, sign_in: &SignIn) -> Result<(), OAuthError> {
         if let (SignInStatus::Exchanged, Some(family_id)) = (sign_in.status, sign_in.family_id) {
             self.end_family(sign_in.application_id, family_id, "code_replayed")
                 .await?;
@@ -132,14 +132,8 @@ impl Engine {
         };
         // Before anything is used up: what comes after the commit must not fail.
         let signer = self.signing_key().await?;
-        let mut tries = 0;
-        let (grant, given) = loop {
-            tries += 1;
-            match self.commit_exchange(sign_in, &outcome, &facts).await {
-                Err(error) if lost_a_race(&error) && tries < TRIES => {}
-                other => break other?,
-            }
-        };
+        let (grant, given) = self.exchanged(sign_in, &outcome, &facts, true).await?;
+        let given = given.ok_or_else(|| Error::internal("an exchange gave nothing"))?;
         let id_token = self.id_token(&signer, &grant, &facts.audience, Some(&outcome.identity))?;
         Ok(TokenAnswer {
             access_token: given.access.secret,
@@ -153,19 +147,36 @@ impl Engine {
         })
     }
 
+    /// The exchange, tried again where it lost a race.
+    pub(super) async fn exchanged(
+        &self,
+        sign_in: &SignIn,
+        outcome: &Outcome,
+        facts: &FamilyFacts,
+        gives_tokens: bool,
+    ) -> Result<(Grant, Option<Given>), Error> {
+        let commit = || self.commit_exchange(sign_in, outcome, facts, gives_tokens);
+        for _ in 1..TRIES {
+            match commit().await {
+                Err(error) if lost_a_race(&error) => {}
+                other => return other,
+            }
+        }
+        commit().await
+    }
+
     /// One transaction: the code is used up, the grant made or moved, its tokens given.
     async fn commit_exchange(
         &self,
         sign_in: &SignIn,
         outcome: &Outcome,
         facts: &FamilyFacts,
-    ) -> Result<(Grant, Given), Error> {
+        gives_tokens: bool,
+    ) -> Result<(Grant, Option<Given>), Error> {
         let auth = self.authentication(outcome);
-        let given = self.given(facts, outcome, auth.new_grant_id);
-        let (access, refresh) = (
-            given.access.row.clone(),
-            given.refresh.as_ref().map(|f| f.row.clone()),
-        );
+        let new = || self.given(facts, outcome, auth.new_grant_id);
+        let given = gives_tokens.then(new);
+        let rows = given.as_ref().map(Given::rows);
         let (application_id, id, family_id) = (sign_in.application_id, sign_in.id, facts.family_id);
         let opening = self.opening(outcome, auth.new_grant_id)?;
         let grant = self
@@ -179,7 +190,9 @@ impl Engine {
                     }
                     let opener = opener(s, application_id, opening).await?;
                     let done = transfer(s, auth, opener).await?;
-                    store_given(s, access, refresh, &done.grant).await?;
+                    if let Some((access, refresh)) = rows {
+                        store_given(s, access, refresh, &done.grant).await?;
+                    }
                     Ok((done.grant, done.changes))
                 })
             })
@@ -263,9 +276,16 @@ async fn opener(
 }
 
 /// The tokens an exchange gives.
-struct Given {
+pub(super) struct Given {
     access: Fresh<AccessToken>,
     refresh: Option<Fresh<RefreshToken>>,
+}
+
+impl Given {
+    fn rows(&self) -> (AccessToken, Option<RefreshToken>) {
+        let refresh = self.refresh.as_ref().map(|fresh| fresh.row.clone());
+        (self.access.row.clone(), refresh)
+    }
 }
 
 async fn store_given(

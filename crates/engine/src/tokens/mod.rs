@@ -1,5 +1,6 @@
 //! Keyway's own OAuth endpoints: token, tokeninfo, revoke, and the keys of its id_tokens.
 
+mod done;
 mod exchange;
 mod find;
 mod info;

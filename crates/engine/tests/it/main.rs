@@ -31,6 +31,7 @@ mod once;
 mod other_clouds;
 mod outages;
 mod own_credential;
+mod pages;
 mod pkce;
 mod provider_faults;
 mod reauthentication;

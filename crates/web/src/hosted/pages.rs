@@ -143,6 +143,37 @@ pub(crate) fn fault(call: &Call, status: StatusCode, fault: &str, reason: &str) 
         .render(status, "fault.html", &frame(call), own)
 }
 
+/// The page for a sign-in that ended here without a grant. What the address says of it is not shown: anybody can
+/// write an address.
+pub(crate) fn not_connected(call: &Call, error: &str) -> Answer {
+    let frame = frame(call);
+    let reason = match error {
+        "access_denied" | "invalid_scope" | "temporarily_unavailable" => error,
+        _ => "other",
+    };
+    let reason = frame.words(&["not_connected", reason], &["not_connected", "other"]);
+    let own = context! { fault => "not_connected", reason };
+    call.app
+        .pages
+        .render(StatusCode::OK, "fault.html", &frame, own)
+}
+
+/// The page for a sign-in that ended here with a grant.
+pub(crate) fn connected(call: &Call, frame: &Frame, email: &str) -> Answer {
+    let own = context! { is_consent => false, email };
+    call.app
+        .pages
+        .render(StatusCode::OK, "connected.html", frame, own)
+}
+
+/// The page for an administrator who has consented.
+pub(crate) fn consented(call: &Call) -> Answer {
+    let own = context! { is_consent => true };
+    call.app
+        .pages
+        .render(StatusCode::OK, "connected.html", &frame(call), own)
+}
+
 /// A page that leads on to `location`: a form's answer may redirect to no other host under the pages' policy,
 /// which browsers hold every redirect after it to. `why` is the name of its words.
 pub(crate) fn leaving(call: &Call, frame: &Frame, location: &str, why: &str) -> Answer {

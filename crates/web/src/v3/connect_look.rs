@@ -7,14 +7,36 @@ use crate::hosted;
 use axum::response::IntoResponse as _;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use keyway_core::application::Application;
+use keyway_core::ids::ApplicationId;
+use keyway_engine::pictures::PictureOf;
 
-/// Both carry the application's version in their address, so a change is seen at once.
+/// All carry the application's version in their address, so a change is seen at once.
 const KEEP: &str = "public, max-age=3600";
 
-async fn application(call: &Call) -> Result<Application, Failure> {
+fn client_id(call: &Call) -> Result<ApplicationId, Failure> {
     let id = call.query.get("client_id").and_then(|id| id.parse().ok());
-    let id = id.ok_or_else(|| Failure::not_found("Application not found"))?;
+    id.ok_or_else(|| Failure::not_found("Application not found"))
+}
+
+async fn application(call: &Call) -> Result<Application, Failure> {
+    let id = client_id(call)?;
     Ok(call.app.engine.public_application(id).await?)
+}
+
+/// `GET /v3/connect/images/icon?client_id=`: its picture.
+pub(crate) async fn icon(call: Call) -> Answer {
+    picture(&call, PictureOf::Icon).await
+}
+
+/// `GET /v3/connect/images/background?client_id=`: what its pages stand on.
+pub(crate) async fn background(call: Call) -> Answer {
+    picture(&call, PictureOf::Background).await
+}
+
+async fn picture(call: &Call, of: PictureOf) -> Answer {
+    let picture = call.app.engine.picture(client_id(call)?, of).await?;
+    let headers = [(CONTENT_TYPE, picture.content_type), (CACHE_CONTROL, KEEP)];
+    Ok((headers, picture.bytes.clone()).into_response())
 }
 
 /// `GET /v3/connect/theme.css?client_id=`: its colours and measures.

@@ -215,7 +215,28 @@ async fn a_page_of_the_applications_own_signs_in_with_one_request(world: &World)
     assert!(app.grants().await.is_empty());
 }
 
+async fn a_sign_in_that_ends_here_says_so_and_shows_nothing_of_what_an_address_says(world: &World) {
+    let client = Client::of(world);
+    for (query, status, words) in [
+        ("code=nonsense", 400, "finished already"),
+        ("", 400, "holds no sign-in"),
+        (
+            "error=access_denied&error_description=EVIL",
+            200,
+            "did not allow it",
+        ),
+        ("error=EVIL", 200, "Something went wrong on the way"),
+        ("admin_consent=true", 200, "Consent was given"),
+    ] {
+        let page = client.send(get(format!("/v3/connect/done?{query}"))).await;
+        assert_eq!(page.status, status, "{query}");
+        assert!(page.body.contains(words), "{query}: {}", page.body);
+        assert!(!page.body.contains("EVIL"), "{query}");
+    }
+}
+
 on_both_databases!(
+    a_sign_in_that_ends_here_says_so_and_shows_nothing_of_what_an_address_says,
     a_page_of_the_applications_own_signs_in_with_one_request,
     a_form_is_strict_and_never_repeats_a_password,
     rule_14_a_form_without_its_cookie_is_a_page_in_words,
