@@ -320,6 +320,9 @@ impl Engine {
             let what = format!("{} connectors take no client settings", connector.provider);
             return Err(Error::field("settings.client_id", what));
         }
+        if connector.provider == Provider::Ews {
+            crate::custom::check_ews_settings(settings)?;
+        }
         let tenant = connector.settings.get("tenant").cloned();
         connector.settings = public_settings(settings);
         check_member("settings", &connector.settings)?;

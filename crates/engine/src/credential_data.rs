@@ -204,11 +204,14 @@ pub fn check_settings(
         return Err(Error::field("settings.client_id", what));
     }
     text_member(settings, "settings", "topic_name")?;
+    if provider == Provider::Ews {
+        crate::custom::check_ews_settings(settings)?;
+    }
     Ok(members)
 }
 
 /// Settings members that may be shown. Anything else stays out of the answer: it may be a secret.
-const PUBLIC_SETTINGS: [&str; 8] = [
+const PUBLIC_SETTINGS: [&str; 10] = [
     "topic_name",
     "tenant",
     "project_id",
@@ -217,6 +220,8 @@ const PUBLIC_SETTINGS: [&str; 8] = [
     "smtp_host",
     "smtp_port",
     "imap_security",
+    "ews_host",
+    "ews_port",
 ];
 
 /// The members of connector settings that are stored openly and shown.

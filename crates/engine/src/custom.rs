@@ -2,12 +2,21 @@
 //! a credential of its acts, or gives the password of a mail account.
 
 mod calendar;
+pub(crate) mod ews;
+pub(crate) mod ews_failure;
+mod ews_login;
+mod ews_servers;
 pub(crate) mod mail_failure;
 mod mail_servers;
+mod mail_services;
 pub(crate) mod mailbox;
 mod proof;
 mod verify;
 
+pub(crate) use self::ews::check_ews_scope;
+pub(crate) use self::ews_failure::EwsFailure;
+pub(crate) use self::ews_login::{EwsLogin, where_to as ews_where_to};
+pub(crate) use self::ews_servers::check_ews_settings;
 use self::proof::Proof;
 use self::verify::Verified;
 use crate::applications::changed_meanwhile;
@@ -123,10 +132,7 @@ impl Engine {
         match provider {
             Provider::VirtualCalendar => self.virtual_calendar(caller, request).await,
             Provider::Imap | Provider::Icloud => self.mail_account(caller, provider, request).await,
-            Provider::Ews => Err(Error::field(
-                "provider",
-                format_args!("{provider} accounts are not built into this server yet"),
-            )),
+            Provider::Ews => self.ews_account(caller, request).await,
             _ => {
                 let brought = self.brought(caller, provider, request).await?;
                 // A rotated refresh token must not be lost with the client's connection.

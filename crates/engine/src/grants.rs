@@ -3,6 +3,7 @@
 use crate::applications::changed_meanwhile;
 use crate::cache::KnownGrant;
 use crate::caller::{Bearer, Caller, Principal};
+use crate::custom::check_ews_scope;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::revocations::cut_off;
@@ -13,6 +14,7 @@ use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantLocator};
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::page::Page;
+use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_store::{GrantFilter, Session};
 use serde_json::{Map, Value};
@@ -239,8 +241,11 @@ impl Engine {
             scope: patch.scope,
             external_id: patch.external_id,
         };
+        if let (Provider::Ews, Some(scope)) = (grant.provider, &labels.scope) {
+            check_ews_scope(scope)?;
+        }
         match patch.settings {
-            Some(settings) if grant.provider.is_oauth() || grant.provider.is_mail() => {
+            Some(settings) if has_opener(grant.provider) => {
                 // Known before the provider is asked, so that a refused label leaves the account alone.
                 if let Some(Some(id)) = &labels.external_id {
                     self.refuse_taken_label(&grant, id).await?;
@@ -262,9 +267,13 @@ impl Engine {
         settings: Map<String, Value>,
         labels: Labels,
     ) -> Result<Grant, Error> {
-        match grant.provider.is_mail() {
-            true => self.replace_password(caller, grant, settings, labels).await,
-            false => self.replace_token(caller, grant, settings, labels).await,
+        match grant.provider {
+            Provider::Ews => {
+                self.replace_ews_password(caller, grant, settings, labels)
+                    .await
+            }
+            mail if mail.is_mail() => self.replace_password(caller, grant, settings, labels).await,
+            _ => self.replace_token(caller, grant, settings, labels).await,
         }
     }
 
@@ -319,6 +328,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether something opens the accounts of a provider that is tried before it is kept.
+const fn has_opener(provider: Provider) -> bool {
+    provider.is_oauth() || provider.is_mail() || matches!(provider, Provider::Ews)
 }
 
 /// An external id is any short text of the application's own.

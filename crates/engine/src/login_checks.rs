@@ -1,6 +1,7 @@
 //! Whether passwords still open their accounts: tried about once a day, by one process at a time.
 
 use crate::applications::changed_meanwhile;
+use crate::custom::{EwsFailure, EwsLogin, ews_where_to};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
 use crate::refresh::jitter_of;
@@ -11,6 +12,7 @@ use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::login_check::{AfterLogin, Login, after_login, next_check_at};
 use keyway_core::mail_servers::{MailProtocol, MailServer};
+use keyway_core::provider::Provider;
 use keyway_core::refusal::Blame;
 use keyway_core::time::UnixMillis;
 use keyway_core::token_set::RefreshState;
@@ -92,6 +94,9 @@ impl Engine {
     }
 
     async fn try_login(&self, turn: &Turn) -> Result<Tried, Error> {
+        if turn.grant.provider == Provider::Ews {
+            return self.try_ews(turn).await;
+        }
         let passwords = self.open_passwords(&turn.secret)?;
         let Some((server, username)) = where_to(&turn.grant) else {
             return Err(Error::internal("a mail account without a server"));
@@ -104,6 +109,16 @@ impl Engine {
         };
         let opened = self.inner.parts.mailboxes.log_in(login).await;
         Ok(sorted(&turn.grant, opened))
+    }
+
+    async fn try_ews(&self, turn: &Turn) -> Result<Tried, Error> {
+        let password = self.open_passwords(&turn.secret)?.account;
+        let Some((server, username)) = ews_where_to(&turn.grant.settings) else {
+            return Err(Error::internal("an Exchange mailbox without a server"));
+        };
+        let login = EwsLogin { username, password };
+        let opened = self.open_inbox(&server, &login).await;
+        Ok(sorted_ews(&turn.grant, opened))
     }
 
     /// Gives the turn back with what was learnt. Nothing is written if the account was authenticated again
@@ -209,6 +224,23 @@ fn sorted(grant: &Grant, opened: Result<(), MailFailure>) -> Tried {
         Err(MailFailure::Refused(words)) => Tried {
             login: Login::Refused,
             word: Some(words.to_string()),
+        },
+        Err(other) => {
+            tracing::debug!(grant = %grant.id, cause = %other, "a password could not be tried at its server");
+            Tried::unknown("not_reached")
+        }
+    }
+}
+
+fn sorted_ews(grant: &Grant, opened: Result<(), EwsFailure>) -> Tried {
+    match opened {
+        Ok(()) => Tried {
+            login: Login::Opened,
+            word: None,
+        },
+        Err(EwsFailure::Refused) => Tried {
+            login: Login::Refused,
+            word: Some("login_refused".to_owned()),
         },
         Err(other) => {
             tracing::debug!(grant = %grant.id, cause = %other, "a password could not be tried at its server");

@@ -320,7 +320,8 @@ async fn make_master_key(
     }
 }
 
-/// Who is asked who takes a domain's mail. Without name servers detection knows well-known domains only.
+/// Who is asked what a domain publishes about its mail. Without name servers detection knows well-known domains only,
+/// and no mail server is found by SRV records.
 fn mail_exchangers(config: &Config, runtime: &Handle) -> Arc<dyn MailExchangers> {
     if !config.network.look_up_mail_exchangers {
         return Arc::new(NotAsked);
@@ -328,7 +329,7 @@ fn mail_exchangers(config: &Config, runtime: &Handle) -> Arc<dyn MailExchangers>
     match NameServers::of_system(runtime.clone()) {
         Ok(servers) => Arc::new(servers),
         Err(error) => {
-            tracing::warn!(%error, "provider detection asks nobody who takes a domain's mail");
+            tracing::warn!(%error, "nobody is asked who takes a domain's mail and where it has its servers");
             Arc::new(NotAsked)
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use url::Url;
 
 /// What the operator allows beyond public addresses over TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,12 @@ impl NetworkPolicy {
     /// Whether connections to `host` may go to any port, and not to those of its protocol alone.
     pub(crate) fn allows_any_port(&self, host: &str) -> bool {
         self.allow_private_addresses || self.names(host)
+    }
+
+    /// Whether a URL that strangers have named may be called as far as scheme and port go.
+    pub(crate) fn permits_port(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        url.scheme() == "https" && (url.port().is_none() || self.allows_any_port(host))
     }
 
     /// Whether the connection to `address`, which is what `host` stands for, may be made.
@@ -254,6 +261,25 @@ mod tests {
         assert!(policy.permits("a.example", ip("10.0.0.1"), Channel::Plain));
         assert!(policy.permits("a.example", ip("10.0.0.1"), Channel::Tls));
         assert!(!policy.permits("a.example", ip("8.8.8.8"), Channel::Plain));
+    }
+
+    #[test]
+    fn urls_of_strangers_are_called_on_the_port_of_https_alone() {
+        let permits =
+            |policy: &NetworkPolicy, url: &str| policy.permits_port(&Url::parse(url).unwrap());
+        let strict = NetworkPolicy::new(false, ["mail.internal".to_owned()]);
+        for url in ["https://a.example/", "https://a.example:443/"] {
+            assert!(permits(&strict, url), "{url}");
+        }
+        let free = NetworkPolicy::new(true, []);
+        for url in ["https://a.example:8443/", "https://a.example:22/"] {
+            assert!(!permits(&strict, url), "{url}");
+            assert!(permits(&free, url), "{url}");
+        }
+        assert!(permits(&strict, "https://mail.internal:8443/"));
+        for url in ["http://a.example/", "http://a.example:443/"] {
+            assert!(!permits(&strict, url) && !permits(&free, url), "{url}");
+        }
     }
 
     #[test]

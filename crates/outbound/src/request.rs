@@ -31,6 +31,8 @@ pub struct Request {
     pub deadline: Duration,
     /// How large the answer's body may be.
     pub max_response_bytes: usize,
+    /// Whether only `https` is called, and only on 443 save on hosts the operator answers for.
+    pub is_port_guarded: bool,
 }
 
 impl Request {
@@ -44,6 +46,7 @@ impl Request {
             body: Bytes::new(),
             deadline: DEFAULT_DEADLINE,
             max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
+            is_port_guarded: false,
         }
     }
 
@@ -93,6 +96,16 @@ impl Request {
     pub fn with_max_response_bytes(self, max_response_bytes: usize) -> Self {
         Self {
             max_response_bytes,
+            ..self
+        }
+    }
+
+    /// The same for a host and port that a tenant, or a stranger's server, has named: `https`, and on 443 alone unless
+    /// the operator answers for the host.
+    #[must_use]
+    pub fn with_guarded_port(self) -> Self {
+        Self {
+            is_port_guarded: true,
             ..self
         }
     }

@@ -62,6 +62,7 @@ type HttpClient = Client<HttpsConnector<GuardedConnector>, Full<Bytes>>;
 #[derive(Clone)]
 pub struct HttpTransport {
     client: HttpClient,
+    policy: Arc<NetworkPolicy>,
     runtime: Handle,
 }
 
@@ -82,7 +83,7 @@ impl HttpTransport {
             .with_tls_config(roots.tls_config()?)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(GuardedConnector::new(policy));
+            .wrap_connector(GuardedConnector::new(policy.clone()));
         let client = Client::builder(OnRuntime(runtime.clone()))
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -90,7 +91,11 @@ impl HttpTransport {
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .http1_max_buf_size(MAX_HEADER_BYTES)
             .build(connector);
-        Ok(Self { client, runtime })
+        Ok(Self {
+            client,
+            policy: Arc::new(policy),
+            runtime,
+        })
     }
 }
 
@@ -150,6 +155,11 @@ where
 impl Transport for HttpTransport {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, CallError>> {
         let host = request.host();
+        if request.is_port_guarded && !self.policy.permits_port(&request.url) {
+            let refused = CallError::new(CallErrorKind::AddressRefused, host);
+            let detail = "only https on port 443 is called on hosts the operator does not name";
+            return std::future::ready(Err(refused.with_detail(detail))).boxed();
+        }
         let call = self
             .runtime
             .spawn(call_within_deadline(self.client.clone(), request));

@@ -12,6 +12,7 @@
 
 mod application;
 mod database;
+mod exchange;
 mod hosted;
 mod logs;
 mod mailboxes;
@@ -27,6 +28,7 @@ mod world;
 
 pub use application::{TestApplication, callback_params, object};
 pub use database::TestDatabase;
+pub use exchange::{ExchangeMood, ExchangeSeen, FakeExchange};
 pub use hosted::{AtProvider, Ended, SignIn, returned};
 pub use keyway_store::Backend;
 pub use logs::captured_logs;

@@ -1,10 +1,11 @@
 //! A transport that remembers what was said to providers and what they answered.
 
+use crate::exchange::FakeExchange;
 use futures_util::future::BoxFuture;
-use keyway_outbound::{CallError, Request, Response, Transport};
+use keyway_outbound::{CallError, CallErrorKind, Request, Response, Transport};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Form members nobody else may see.
@@ -48,6 +49,8 @@ pub struct Recorder {
     deadline_max: Mutex<Option<Duration>>,
     /// What hosts answer that are not there.
     pages: Mutex<BTreeMap<String, String>>,
+    /// Exchange servers that are not there either, by host and, if it is another than 443, port.
+    exchanges: Mutex<BTreeMap<String, Arc<FakeExchange>>>,
 }
 
 impl Recorder {
@@ -57,6 +60,7 @@ impl Recorder {
             calls: Mutex::default(),
             deadline_max: Mutex::default(),
             pages: Mutex::default(),
+            exchanges: Mutex::default(),
         }
     }
 
@@ -72,6 +76,30 @@ impl Recorder {
     pub fn publish(&self, host: &str, page: &str) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.insert(host.to_owned(), page.to_owned());
+    }
+
+    /// From now on `host`, with its port unless that is 443, is `server`.
+    pub fn serve(&self, host: &str, server: &Arc<FakeExchange>) {
+        let mut known = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.insert(host.to_owned(), Arc::clone(server));
+    }
+
+    fn exchange_of(&self, request: &Request) -> Option<Result<Response, CallError>> {
+        let host = request.host();
+        let known = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let server = known
+            .get(&host)
+            // Tenants and strangers name these hosts, and must not choose among all ports.
+            .filter(|_| request.url.scheme() == "https" && request.is_port_guarded)?;
+        let (path, headers) = (request.url.path(), &request.headers);
+        let answer = server.answer(&request.method, path, headers, &request.body);
+        Some(answer.ok_or_else(|| CallError::new(CallErrorKind::Protocol, host)))
     }
 
     fn page_of(&self, request: &Request) -> Option<Response> {
@@ -147,6 +175,9 @@ impl Transport for Recorder {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, CallError>> {
         Box::pin(async move {
             let (path, body) = (request.url.path().to_owned(), request.body.clone());
+            if let Some(answer) = self.exchange_of(&request) {
+                return answer;
+            }
             if let Some(page) = self.page_of(&request) {
                 return Ok(page);
             }

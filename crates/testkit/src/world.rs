@@ -12,6 +12,7 @@ use keyway_core::catalogue::{Catalogue, EndpointOverrides};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::entropy::Entropy;
 use keyway_core::grant::Grant;
+use keyway_core::mail_services::ServiceRecord;
 use keyway_core::provider::Provider;
 use keyway_core::sealed::SealContext;
 use keyway_core::time::{ManualClock, UnixMillis};
@@ -324,6 +325,40 @@ impl MailExchangers for TestMailExchangers {
         };
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         std::future::ready(hosts).boxed()
+    }
+
+    fn services(
+        &self,
+        service: &'static str,
+        domain: &str,
+    ) -> BoxFuture<'static, Vec<ServiceRecord>> {
+        std::future::ready(test_services(service, domain)).boxed()
+    }
+}
+
+/// Domains named after what they publish of their services.
+fn test_services(service: &str, domain: &str) -> Vec<ServiceRecord> {
+    let record = |priority, port, target: &str| ServiceRecord {
+        priority,
+        weight: 0,
+        port,
+        target: target.to_owned(),
+    };
+    match (domain, service) {
+        ("served.test", "_imaps._tcp") => vec![
+            record(20, 993, "second.served.test"),
+            record(10, 993, "imap.served.test"),
+        ],
+        ("served.test", "_submission._tcp") => vec![record(0, 587, "smtp.served.test")],
+        ("served.test", "_autodiscover._tcp") => vec![record(0, 443, "mail.served.test")],
+        ("ported.test", "_autodiscover._tcp") => vec![record(0, 8443, "mail.ported.test")],
+        // Not over TLS from the first byte, decidedly.
+        ("starttls.test", "_imaps._tcp") => vec![record(0, 0, "")],
+        ("starttls.test", "_imap._tcp") => vec![record(0, 143, "mail.starttls.test")],
+        ("hosted.test", "_imaps._tcp") => vec![record(0, 993, "imap.hoster.invalid")],
+        ("hosted.test", "_autodiscover._tcp") => vec![record(0, 443, "mail.hoster.invalid")],
+        ("odd.test", "_imaps._tcp") => vec![record(0, 22, "imap.odd.test")],
+        _ => Vec::new(),
     }
 }
 

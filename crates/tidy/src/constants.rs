@@ -13,12 +13,13 @@ const ELSEWHERE: [&str; 5] = [
 ];
 
 /// Numbers that are no bounds: formats, statuses, marks, units.
-const NO_LIMITS: [&str; 21] = [
+const NO_LIMITS: [&str; 22] = [
     "DAY_MS",
     "ADVISORY_LOCK",
     "BAD_INPUT",
     "BEARER_BYTES",
     "DIGEST_KEY_ID",
+    "EWS_PORT",
     "FAILED",
     "FINGERPRINT_BYTES",
     "FIRST_TERM",

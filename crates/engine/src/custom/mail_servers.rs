@@ -1,5 +1,5 @@
 //! Which servers a mail account is at: those the application names, else the connector's, else the well-known
-//! ones of the address, else what its domain publishes.
+//! ones of the address, else what its domain publishes, over https or (`mail_services`) in the name service.
 
 use crate::credential_data::text_member;
 use crate::engine::Engine;
@@ -93,7 +93,7 @@ impl Named {
 }
 
 /// A port as a number, or as a text of one.
-fn port(value: &Value) -> Option<u16> {
+pub(super) fn port(value: &Value) -> Option<u16> {
     let number = match value {
         Value::String(text) => text.trim().parse().ok()?,
         other => u16::try_from(other.as_u64()?).ok()?,
@@ -102,7 +102,7 @@ fn port(value: &Value) -> Option<u16> {
 }
 
 /// The host in the form in which it is compared and called.
-fn checked_host(text: &str) -> Option<String> {
+pub(super) fn checked_host(text: &str) -> Option<String> {
     let text = text.trim();
     // The dot that ends a complete name is no part of it.
     let parsed = Host::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;
@@ -167,15 +167,14 @@ impl Engine {
             None => None,
         };
         let Published { imap, smtp } = found.unwrap_or_default();
-        let imap = imap.ok_or_else(|| {
-            let what = "is required: nothing tells which mail server this address is at";
-            Error::field("settings.imap_host", what)
-        })?;
-        Ok(Servers {
-            imap,
-            smtp,
-            needs_app_password: false,
-        })
+        match imap {
+            Some(imap) => Ok(Servers {
+                imap,
+                smtp,
+                needs_app_password: false,
+            }),
+            None => self.of_name_service(email).await,
+        }
     }
 
     /// What a domain publishes; a domain that does not answer publishes nothing.

@@ -180,7 +180,7 @@ impl Described {
 }
 
 /// A member that is sent to a server: no text that could end a line there.
-fn clean_member<'a>(
+pub(super) fn clean_member<'a>(
     settings: &'a Map<String, Value>,
     name: &str,
 ) -> Result<Option<&'a str>, Error> {
@@ -205,7 +205,7 @@ fn clean_member<'a>(
     Ok(Some(text))
 }
 
-fn required<'a>(settings: &'a Map<String, Value>, name: &str) -> Result<&'a str, Error> {
+pub(super) fn required<'a>(settings: &'a Map<String, Value>, name: &str) -> Result<&'a str, Error> {
     let found = clean_member(settings, name)?.filter(|text| !text.is_empty());
     found.ok_or_else(|| Error::field(&format!("settings.{name}"), "is required"))
 }

@@ -13,6 +13,8 @@ mod demo;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod ews;
+#[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod mail;

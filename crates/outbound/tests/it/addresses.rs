@@ -89,6 +89,23 @@ async fn private_addresses_are_called_where_the_operator_allows_them() {
 }
 
 #[tokio::test]
+async fn a_port_that_a_stranger_names_is_called_only_where_the_operator_answers_for_the_host() {
+    let url = Url::parse("https://mail.invalid:8443/").unwrap();
+    let call = |policy: NetworkPolicy| {
+        let request = Request::get(url.clone()).with_guarded_port();
+        let transport = HttpTransport::new(policy, Handle::current(), Roots::default()).unwrap();
+        async move { transport.send(request).await.unwrap_err().kind }
+    };
+    assert_eq!(
+        call(naming("other.invalid")).await,
+        CallErrorKind::AddressRefused
+    );
+    // From here on it is the name service's matter.
+    assert_eq!(call(naming("mail.invalid")).await, CallErrorKind::Dns);
+    assert_eq!(call(NetworkPolicy::new(true, [])).await, CallErrorKind::Dns);
+}
+
+#[tokio::test]
 async fn other_schemes_and_passwords_in_urls_are_refused() {
     let policy = || naming("localhost");
     for url in [
