@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { launchChromium, loopbackContext, signInAtProvider } from './harness/chromium.mjs';
 import { dovecotIsMissing, startDovecot } from './harness/dovecot.mjs';
+import { startExchange } from './harness/exchange.mjs';
 import { connectGoogle, grantOf } from './harness/google.mjs';
 import { startPageServer } from './harness/page-server.mjs';
 import { WORLDS } from './harness/paths.mjs';
@@ -28,6 +29,8 @@ describe('@nylas/identity in Chromium', { skip: missing }, () => {
   before(async () => {
     mail = await startDovecot({ folder: path.join(WORLDS, 'identity-dovecot'), users: { [ANN]: PASSWORD } });
     closers.unshift(() => mail.stop());
+    const exchange = await startExchange({ ...mail, users: { [ANN]: PASSWORD } });
+    closers.unshift(() => exchange.stop());
     const network = ['allow_private_addresses = true', `extra_certificates_file = "${mail.authority}"`];
     world = await startWorld({ name: 'identity', network });
     closers.unshift(() => world.stop());
@@ -40,7 +43,9 @@ describe('@nylas/identity in Chromium', { skip: missing }, () => {
       name: 'Own page', redirectUri: `${pages.origin}/callback`, platform: 'js', origin: pages.origin,
     });
     await connectGoogle(world, app);
-    await app.nylas.connectors.create({ requestBody: { provider: 'imap', name: 'imap', settings: {} } });
+    for (const provider of ['imap', 'ews']) {
+      await app.nylas.connectors.create({ requestBody: { provider, name: provider, settings: {} } });
+    }
     config = {
       clientId: app.clientId, redirectUri: app.redirectUri, domain: `${world.baseUrl}/v3`, accessType: 'offline',
       disableInitCodeExchange: true,
@@ -93,7 +98,9 @@ describe('@nylas/identity in Chromium', { skip: missing }, () => {
     const info = await call(page, 'applicationInfo');
     assert.equal(info.branding.name, 'Own page');
     const providers = await call(page, 'getAvailableProviders');
-    assert.deepEqual(providers.map(({ provider, type }) => [provider, type]), [['google', 'oauth'], ['imap', 'imap']]);
+    assert.deepEqual(providers.map(({ provider, type }) => [provider, type]), [
+      ['google', 'oauth'], ['imap', 'imap'], ['ews', 'ews'],
+    ]);
     const detected = await call(page, 'detectEmail', 'someone@gmail.com');
     assert.deepEqual([detected.data.provider, detected.data.detected], ['google', true]);
   });
@@ -114,6 +121,18 @@ describe('@nylas/identity in Chromium', { skip: missing }, () => {
     const profile = await finished(page);
     const grant = await grantOf(app, profile.sub);
     assert.deepEqual([grant.email, grant.provider, grant.state], [ANN, 'imap', 'mine']);
+  });
+
+  it('signs a user in at an Exchange server, a stand-in', async () => {
+    const page = await visited();
+    await call(page, 'isLoggedIn');
+    const account = { email: ANN, ews_username: ANN, ews_password: PASSWORD, ews_host: mail.host, state: 'mine' };
+    const refused = await call(page, 'authEWS', { ...account, ews_password: 'a-wrong-password' });
+    assert.match(refused.error.message, /refused the login/);
+    await page.goto((await call(page, 'authEWS', account)).BaseURL);
+    const profile = await finished(page);
+    const grant = await grantOf(app, profile.sub);
+    assert.deepEqual([grant.email, grant.provider], [ANN, 'ews']);
   });
 
   it('a page of another origin learns nothing', async () => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { dovecotIsMissing, startDovecot } from './harness/dovecot.mjs';
+import { startExchange } from './harness/exchange.mjs';
 import { WORLDS } from './harness/paths.mjs';
 import { rejectsApi } from './harness/rejections.mjs';
 import { startWorld } from './harness/world.mjs';
@@ -23,6 +24,8 @@ describe('custom authentication by nylas for Node', { skip: missing }, () => {
   before(async () => {
     mail = await startDovecot({ folder: path.join(WORLDS, 'mail-dovecot'), users: { [ANN]: PASSWORD } });
     closers.unshift(() => mail.stop());
+    const exchange = await startExchange({ ...mail, users: { [ANN]: PASSWORD } });
+    closers.unshift(() => exchange.stop());
     const network = ['allow_private_addresses = true', `extra_certificates_file = "${mail.authority}"`];
     world = await startWorld({ name: 'mail', network });
     closers.unshift(() => world.stop());
@@ -32,7 +35,7 @@ describe('custom authentication by nylas for Node', { skip: missing }, () => {
     for (const provider of ['google', 'microsoft', 'yahoo', 'zoom']) {
       await app.nylas.connectors.create({ requestBody: { provider, name: provider, settings: { clientId, clientSecret } } });
     }
-    for (const provider of ['imap', 'icloud', 'virtual-calendar']) {
+    for (const provider of ['imap', 'icloud', 'ews', 'virtual-calendar']) {
       await app.nylas.connectors.create({ requestBody: { provider, name: provider, settings: {} } });
     }
   });
@@ -86,6 +89,17 @@ describe('custom authentication by nylas for Node', { skip: missing }, () => {
   it('icloud: wants a user name and a password', async () => {
     await rejectsApi(authenticate('icloud', { username: 'ann@icloud.com' }), { status: 400, says: /settings\.password/ });
     await rejectsApi(authenticate('icloud', { username: 'ann', password: 'x' }), { status: 400, says: /username/ });
+  });
+
+  it('ews: opens the mailbox at a stand-in for Exchange, and refuses a wrong password', async () => {
+    const settings = { email: ANN, ewsUsername: ANN, ewsPassword: PASSWORD, ewsHost: mail.host };
+    const grant = await authenticate('ews', settings, { scope: ['ews.messages', 'ews.calendars'] });
+    assert.deepEqual([grant.email, grant.provider, grant.scope], [ANN, 'ews', ['ews.messages', 'ews.calendars']]);
+    assert.deepEqual(grant.settings, { ewsUsername: ANN, ewsHost: mail.host, ewsPort: 443 });
+    await rejectsApi(authenticate('ews', { ...settings, ewsPassword: 'not-the-password' }), {
+      status: 400, type: 'grant.invalid_authentication', says: /ews_password/,
+    });
+    assert.equal((await authenticate('ews', { ...settings, ewsPort: '443' })).id, grant.id);
   });
 
   it('virtual-calendar: any text is an address', async () => {

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { launchChromium, loopbackContext, signInAtProvider } from './harness/chromium.mjs';
 import { dovecotIsMissing, startDovecot } from './harness/dovecot.mjs';
+import { startExchange } from './harness/exchange.mjs';
 import { connectGoogle } from './harness/google.mjs';
 import { startPageServer } from './harness/page-server.mjs';
 import { SCREENSHOTS, WORLDS } from './harness/paths.mjs';
@@ -38,6 +39,8 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
   before(async () => {
     mail = await startDovecot({ folder: path.join(WORLDS, 'pages-dovecot'), users: { [ANN]: PASSWORD } });
     closers.unshift(() => mail.stop());
+    const exchange = await startExchange({ ...mail, users: { [ANN]: PASSWORD } });
+    closers.unshift(() => exchange.stop());
     const network = ['allow_private_addresses = true', `extra_certificates_file = "${mail.authority}"`];
     world = await startWorld({ name: 'pages', network });
     closers.unshift(() => world.stop());
@@ -49,7 +52,7 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
     await connectGoogle(world, app);
     const settings = { clientId: 'another-provider-client', clientSecret: 'another-provider-secret' };
     await app.nylas.connectors.create({ requestBody: { provider: 'microsoft', name: 'microsoft', settings } });
-    for (const provider of ['imap', 'icloud']) {
+    for (const provider of ['imap', 'icloud', 'ews']) {
       await app.nylas.connectors.create({ requestBody: { provider, name: provider, settings: {} } });
     }
     done = `${world.baseUrl}/v3/connect/done`;
@@ -131,6 +134,10 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
       await page.waitForSelector('[role=alert]');
     },
     icloud: (page) => page.goto(authUrl({ provider: 'icloud', loginHint: 'ann@icloud.com' })),
+    ews: async (page) => {
+      await page.goto(authUrl({ provider: 'ews', loginHint: ANN }));
+      await page.click('summary');
+    },
     connected: async (page) => {
       await page.goto(authUrl({ provider: 'imap', redirectUri: done }));
       await fillIn(page);
@@ -226,6 +233,18 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
     await exchanged(await landed(page, () => page.click('button')));
   });
 
+  it('connects an Exchange mailbox', async () => {
+    const { page } = await opened(PHONE);
+    await PAGES.ews(page);
+    await page.fill('#ews_host', mail.host);
+    await page.fill('#ews_password', 'a-wrong-password');
+    await page.click('button');
+    await page.waitForSelector('[role=alert]');
+    await page.fill('#ews_password', PASSWORD);
+    const token = await exchanged(await landed(page, () => page.click('button')));
+    assert.deepEqual([token.email, token.provider], [ANN, 'ews']);
+  });
+
   it('goes back to the application when a person does not want to', async () => {
     const { page } = await opened();
     await page.goto(imapUrl());
@@ -251,7 +270,7 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
     const { page } = await opened(PHONE);
     await PAGES.connected(page);
     assert.match(await page.textContent('main'), /ann@example\.test is now connected to Acme Scheduling/);
-    const { data } = await app.nylas.grants.list({ queryParams: { email: ANN } });
+    const { data } = await app.nylas.grants.list({ queryParams: { email: ANN, provider: 'imap' } });
     assert.equal(data.length, 1);
     // Loaded again, the page gives nothing away and ends nothing.
     await page.reload();

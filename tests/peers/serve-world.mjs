@@ -13,6 +13,7 @@ import path from 'node:path';
 import { Browserless } from './harness/browserless.mjs';
 import { startContoso } from './harness/bulk-provider.mjs';
 import { startDovecot } from './harness/dovecot.mjs';
+import { startExchange } from './harness/exchange.mjs';
 import { WORLDS } from './harness/paths.mjs';
 import { startWorld } from './harness/world.mjs';
 
@@ -22,6 +23,7 @@ const mailUser = ['ann@example.test', 'app-pass-of-ann-4'];
 const mail = kind === 'mail'
   ? await startDovecot({ folder: path.join(WORLDS, `${name}-dovecot`), users: { [mailUser[0]]: mailUser[1] } })
   : undefined;
+const exchange = mail && await startExchange({ ...mail, users: Object.fromEntries([mailUser]) });
 const network = mail ? ['allow_private_addresses = true', `extra_certificates_file = "${mail.authority}"`] : [];
 const world = await startWorld({ name, database, providers: bulk?.overrides, network });
 if (mail) world.secrets.add('mail_password', mailUser[1]);
@@ -95,4 +97,5 @@ control.closeAllConnections();
 control.close();
 await world.stop();
 await bulk?.close();
+await exchange?.stop();
 await mail?.stop();

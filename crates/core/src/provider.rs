@@ -105,7 +105,7 @@ impl Provider {
     /// Whether its users can sign in on a page: at the provider, or by a form of ours.
     #[must_use]
     pub const fn has_hosted_sign_in(self) -> bool {
-        self.is_oauth() || self.is_mail()
+        self.is_oauth() || self.is_mail() || matches!(self, Self::Ews)
     }
 
     /// Whether its accounts are mailboxes that a password opens, over IMAP.

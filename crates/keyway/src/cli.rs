@@ -411,7 +411,7 @@ pub(crate) struct LinkArgs {
     /// The application; may be left out while there is only one
     #[arg(long, value_name = "ID")]
     pub(crate) app: Option<String>,
-    /// google, microsoft, yahoo, zoom, imap or icloud
+    /// google, microsoft, yahoo, zoom, imap, icloud or ews
     #[arg(long, value_name = "P")]
     pub(crate) provider: String,
     /// Sign in through this credential instead of the connector's default

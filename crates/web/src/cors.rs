@@ -151,7 +151,8 @@ mod tests {
         assert_eq!(paths["/v3/providers/detect"], "POST");
         assert_eq!(paths["/v3/connect/providers/find"], "GET");
         assert_eq!(paths["/v3/connect/login/imap"], "POST");
-        assert_eq!(paths.len(), 7);
+        assert_eq!(paths["/v3/connect/login/ews"], "POST");
+        assert_eq!(paths.len(), 8);
     }
 
     #[test]

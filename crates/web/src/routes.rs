@@ -130,6 +130,7 @@ pub static ROUTES: &[Route] = routes! {
     GET "/v3/connect/done" Public "connect.done" connect_done::finish;
     GET "/v3/connect/providers/find" Public "connect.providers" connect_embedded::find, browser;
     POST "/v3/connect/login/imap" Public "connect.login_imap" connect_embedded::imap, browser;
+    POST "/v3/connect/login/ews" Public "connect.login_ews" connect_embedded::ews, browser;
     GET "/v3/connect/callback" Public "connect.callback" connect_callback::finish;
     POST "/v3/connect/custom" ApiKey "connect.custom" connect_custom::create;
     POST "/v3/connect/token" OAuth "connect.token" connect_token::exchange, browser;

@@ -111,6 +111,7 @@ export async function startDovecot({ folder, users }) {
   }
   return {
     host,
+    folder,
     authority: path.join(folder, 'ca.pem'),
     async stop() {
       process.off('exit', killAtExit);

@@ -17,7 +17,7 @@ def world():
         for provider in ("google", "microsoft", "yahoo", "zoom"):
             settings = world.facts.clients["development"]
             world.nylas.connectors.create({"provider": provider, "name": provider, "settings": settings, "scope": []})
-        for provider in ("imap", "icloud", "virtual-calendar"):
+        for provider in ("imap", "icloud", "ews", "virtual-calendar"):
             world.nylas.connectors.create({"provider": provider, "name": provider, "settings": {}, "scope": []})
         yield world
 
@@ -57,6 +57,18 @@ def test_icloud_wants_a_password(world):
         authenticate(world, "icloud", username="ann@icloud.com")
 
     rejects_api(ask, 400, "api.invalid_request_error", "settings.password")
+
+
+def test_an_exchange_mailbox(world):
+    user, password = world.facts.mail_user
+    settings = {"email": user, "ews_username": user, "ews_password": password, "ews_host": world.facts.mail_host}
+    grant = authenticate(world, "ews", **settings)
+    assert (grant.email, grant.provider, grant.settings["ews_port"]) == (user, "ews", 443)
+
+    def wrong():
+        authenticate(world, "ews", **{**settings, "ews_password": "wrong"})
+
+    rejects_api(wrong, 400, "grant.invalid_authentication", "ews_password")
 
 
 def test_a_virtual_calendar(world):

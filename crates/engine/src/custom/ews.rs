@@ -3,12 +3,12 @@
 use super::ews_failure::EwsNotOpened;
 use super::ews_login::EwsLogin;
 use super::mailbox::{clean_member, required};
-use super::{CustomAuthentication, TRIES, address_only};
+use super::{CustomAuthentication, address_only};
 use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::grants::Labels;
-use crate::transfer::{Authentication, Opener, lost_a_race};
+use crate::transfer::Authentication;
 use keyway_core::account_secret::Passwords;
 use keyway_core::connector::Connector;
 use keyway_core::email::looks_like_email;
@@ -45,7 +45,9 @@ impl Engine {
         let account = self.opened_ews(&connector, &request.settings).await?;
         let identity = account.identity();
         let facts = self.custom_facts(caller, &connector, &request, identity, scope.clone());
-        self.keep_ews(facts, &account, Labels::default()).await
+        let (shown, passwords) = (account.shown(), account.passwords());
+        self.keep_account(facts, shown, passwords, Labels::default())
+            .await
     }
 
     /// Changes what opens an Exchange mailbox. The password must come along, whatever changes: a stored one is shown
@@ -73,7 +75,8 @@ impl Engine {
             user_agent: grant.user_agent,
             ..self.custom_facts(caller, &connector, &request, identity, scope)
         };
-        self.keep_ews(facts, &account, labels).await
+        let (shown, passwords) = (account.shown(), account.passwords());
+        self.keep_account(facts, shown, passwords, labels).await
     }
 
     /// Reads what is said of a mailbox, finds its server, and opens it there.
@@ -106,33 +109,6 @@ impl Engine {
                 smtp: None,
             },
         })
-    }
-
-    async fn keep_ews(
-        &self,
-        facts: Authentication,
-        account: &EwsAccount,
-        labels: Labels,
-    ) -> Result<Grant, Error> {
-        let facts = Authentication {
-            settings: Some(account.shown()),
-            ..facts
-        };
-        let secret = self.new_account_secret(
-            facts.application_id,
-            facts.new_grant_id,
-            facts.provider,
-            account.passwords(),
-        );
-        let opener = Opener::Passwords(Box::new(secret));
-        for _ in 1..TRIES {
-            let kept = self.commit_transfer(facts.clone(), opener.clone(), labels.clone());
-            match kept.await {
-                Err(error) if lost_a_race(&error) => {}
-                other => return other,
-            }
-        }
-        self.commit_transfer(facts, opener, labels).await
     }
 }
 

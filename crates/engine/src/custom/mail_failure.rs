@@ -72,13 +72,6 @@ pub(crate) enum NotOpened {
     Server(Box<ServerRefusal>),
 }
 
-impl NotOpened {
-    /// Whether a server has heard of it.
-    pub(crate) const fn is_heard_of(&self) -> bool {
-        matches!(self, Self::Server(_))
-    }
-}
-
 /// How a server did not open an account. `host` is the one the application, the person, or the domain of the
 /// address has named.
 #[derive(Debug)]

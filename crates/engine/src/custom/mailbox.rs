@@ -52,7 +52,9 @@ impl Engine {
         let scope = request.scope.clone().unwrap_or_default();
         let identity = account.identity();
         let facts = self.custom_facts(caller, &connector, &request, identity, scope);
-        self.keep_account(facts, &account, Labels::default()).await
+        let (shown, passwords) = (account.shown(), account.passwords());
+        let labels = Labels::default();
+        self.keep_account(facts, shown, passwords, labels).await
     }
 
     /// Changes what opens a mail account. The password must come along, whatever changes: a stored one is
@@ -80,7 +82,8 @@ impl Engine {
             user_agent: grant.user_agent,
             ..self.custom_facts(caller, &connector, &request, identity, scope)
         };
-        self.keep_account(facts, &account, labels).await
+        let (shown, passwords) = (account.shown(), account.passwords());
+        self.keep_account(facts, shown, passwords, labels).await
     }
 
     /// Reads a description, finds the servers, and opens the account there.
@@ -125,21 +128,23 @@ impl Engine {
         Ok(())
     }
 
-    async fn keep_account(
+    /// Makes or renews the grant of an account that has opened: what it shows of itself, and what opens it.
+    pub(super) async fn keep_account(
         &self,
         facts: Authentication,
-        account: &MailAccount,
+        shown: Map<String, Value>,
+        passwords: &Passwords,
         labels: Labels,
     ) -> Result<Grant, Error> {
         let facts = Authentication {
-            settings: Some(account.shown()),
+            settings: Some(shown),
             ..facts
         };
         let secret = self.new_account_secret(
             facts.application_id,
             facts.new_grant_id,
             facts.provider,
-            &account.described.passwords,
+            passwords,
         );
         let opener = Opener::Passwords(Box::new(secret));
         for _ in 1..TRIES {

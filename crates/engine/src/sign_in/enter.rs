@@ -7,6 +7,8 @@ use super::callback::{SignInFault, faulty};
 use super::form::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use super::guesses::Whose;
 use super::{AuthorizeParams, Browser, Returned};
+use crate::custom::ews::EwsAccount;
+use crate::custom::ews_failure::EwsNotOpened;
 use crate::custom::mail_failure::NotOpened;
 use crate::custom::mailbox::MailAccount;
 use crate::engine::Engine;
@@ -17,7 +19,7 @@ use keyway_core::mail_servers::takes_no_passwords;
 use keyway_core::provider::Provider;
 use keyway_core::redirect_uri::with_query;
 use keyway_core::sign_in::{
-    CODE_LIFETIME_SECS, OpenedAccount, Outcome, SignIn, SignInStatus, Started,
+    CODE_LIFETIME_SECS, Identity, OpenedAccount, Outcome, SignIn, SignInStatus, Started,
 };
 use keyway_store::{Constraint, StoreError};
 use secrecy::ExposeSecret as _;
@@ -130,7 +132,7 @@ impl Engine {
     ) -> Result<Step, Error> {
         let typed = typed.for_provider(started.provider);
         match self.tried(&started, &typed, browser).await {
-            Ok(account) => self.keep_opened(started, &account).await,
+            Ok(account) => self.keep_opened(started, account).await,
             Err(failing) => {
                 let trouble = failing.trouble(&typed)?;
                 let form = AccountForm::again(&typed, &started, trouble);
@@ -155,7 +157,7 @@ impl Engine {
         let step = self.finishing(async move {
             let typed = typed.for_provider(started.provider);
             let account = engine.tried(&started, &typed, &browser).await?;
-            engine.keep_opened(started, &account).await
+            engine.keep_opened(started, account).await
         });
         match step.await?? {
             Step::Left(way) if way.is_connected => Ok(way),
@@ -170,7 +172,7 @@ impl Engine {
         started: &Started,
         typed: &TypedAccount,
         browser: &Browser,
-    ) -> Result<MailAccount, Failing> {
+    ) -> Result<Account, Failing> {
         if is_at_microsoft(started, typed) {
             return Err(Failing::AtMicrosoft);
         }
@@ -182,12 +184,12 @@ impl Engine {
         if opened
             .as_ref()
             .err()
-            .is_none_or(|error| !error.is_heard_of())
+            .is_none_or(|failing| !failing.is_heard_of())
         {
             guesses.forget(&whose, began_at);
         }
         let account = opened?;
-        match account.can_send() || !started.smtp_required {
+        match account.can_send || !started.smtp_required {
             true => Ok(account),
             false => Err(Failing::SmtpNeeded),
         }
@@ -197,7 +199,7 @@ impl Engine {
         &self,
         started: &Started,
         typed: &TypedAccount,
-    ) -> Result<MailAccount, NotOpened> {
+    ) -> Result<Account, Failing> {
         let (application_id, id) = (started.application_id, started.connector_id);
         let job = self
             .store()
@@ -208,12 +210,17 @@ impl Engine {
             Error::not_found(message)
         })?;
         let settings = typed.described(started.provider);
-        self.opened_account(&connector, &settings).await
+        Ok(match started.provider {
+            Provider::Ews => self.opened_ews(&connector, &settings).await?.into(),
+            _ => self.opened_account(&connector, &settings).await?.into(),
+        })
     }
 
     /// Keeps what opened the account until the exchange, and makes its code.
-    async fn keep_opened(&self, started: Started, account: &MailAccount) -> Result<Step, Error> {
-        let identity = account.identity();
+    async fn keep_opened(&self, started: Started, account: Account) -> Result<Step, Error> {
+        let Account {
+            identity, opened, ..
+        } = account;
         let expected = match self.check_person(&started, &identity).await {
             Ok(expected) => expected,
             Err(returned) => return self.refuse(&started, &returned).await,
@@ -231,10 +238,7 @@ impl Engine {
             started,
             identity,
             token_set_id: None,
-            account: Some(OpenedAccount {
-                passwords: account.passwords().clone(),
-                settings: account.shown(),
-            }),
+            account: Some(opened),
             client_id: None,
             expected_grant_id: expected,
         };
@@ -275,6 +279,41 @@ impl Engine {
     }
 }
 
+/// An account that has opened.
+struct Account {
+    identity: Identity,
+    opened: OpenedAccount,
+    /// Whether it can send mail.
+    can_send: bool,
+}
+
+impl From<MailAccount> for Account {
+    fn from(account: MailAccount) -> Self {
+        Self {
+            identity: account.identity(),
+            opened: OpenedAccount {
+                passwords: account.passwords().clone(),
+                settings: account.shown(),
+            },
+            can_send: account.can_send(),
+        }
+    }
+}
+
+impl From<EwsAccount> for Account {
+    fn from(account: EwsAccount) -> Self {
+        Self {
+            identity: account.identity(),
+            opened: OpenedAccount {
+                passwords: account.passwords().clone(),
+                settings: account.shown(),
+            },
+            // The same service sends.
+            can_send: true,
+        }
+    }
+}
+
 /// Why an account that was typed does not do.
 enum Failing {
     TooMany(u32),
@@ -282,6 +321,8 @@ enum Failing {
     AtMicrosoft,
     SmtpNeeded,
     NotOpened(NotOpened),
+    EwsNotOpened(EwsNotOpened),
+    Ours(Error),
 }
 
 impl From<NotOpened> for Failing {
@@ -290,7 +331,27 @@ impl From<NotOpened> for Failing {
     }
 }
 
+impl From<EwsNotOpened> for Failing {
+    fn from(not_opened: EwsNotOpened) -> Self {
+        Self::EwsNotOpened(not_opened)
+    }
+}
+
+impl From<Error> for Failing {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
 impl Failing {
+    /// Whether a server has heard of the account.
+    const fn is_heard_of(&self) -> bool {
+        matches!(
+            self,
+            Self::NotOpened(NotOpened::Server(_)) | Self::EwsNotOpened(EwsNotOpened::Server(_))
+        )
+    }
+
     /// As it is told to a person.
     fn trouble(self, typed: &TypedAccount) -> Result<Trouble, Error> {
         match self {
@@ -301,6 +362,8 @@ impl Failing {
             }),
             Self::SmtpNeeded => Ok(Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"))),
             Self::NotOpened(not_opened) => Trouble::of(not_opened, typed),
+            Self::EwsNotOpened(not_opened) => Trouble::of_ews(not_opened, typed),
+            Self::Ours(error) => Err(error),
         }
     }
 }
@@ -319,6 +382,8 @@ impl From<Failing> for Error {
             ),
             Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
             Failing::NotOpened(not_opened) => not_opened.into(),
+            Failing::EwsNotOpened(not_opened) => not_opened.into(),
+            Failing::Ours(error) => error,
         }
     }
 }

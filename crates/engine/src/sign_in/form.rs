@@ -1,6 +1,7 @@
 //! The form that asks for a mail account's password: what it shows, what a person types, and why it comes back.
 
 use super::Returned;
+use crate::custom::ews_failure::{EwsFailure, EwsNotOpened, EwsRefusal};
 use crate::custom::mail_failure::{NotOpened, ServerRefusal};
 use crate::error::{Error, ErrorKind};
 use keyway_core::ids::ApplicationId;
@@ -23,6 +24,14 @@ const IMAP_FIELDS: [&str; 9] = [
     "smtp_username",
     "smtp_password",
 ];
+/// What an Exchange mailbox is described by.
+const EWS_FIELDS: [&str; 5] = [
+    "email",
+    "ews_username",
+    "ews_password",
+    "ews_host",
+    "ews_port",
+];
 /// What an iCloud account is described by.
 const ICLOUD_FIELDS: [&str; 2] = ["username", "password"];
 
@@ -31,6 +40,7 @@ pub(super) const fn fields(provider: Provider) -> &'static [&'static str] {
     match provider {
         Provider::Imap => &IMAP_FIELDS,
         Provider::Icloud => &ICLOUD_FIELDS,
+        Provider::Ews => &EWS_FIELDS,
         _ => &[],
     }
 }
@@ -145,9 +155,14 @@ impl TypedAccount {
     /// The account as an application would describe it.
     pub(super) fn described(&self, provider: Provider) -> Map<String, Value> {
         let mut settings = self.settings.clone();
-        if let (Provider::Imap, Some(email)) = (provider, self.address(provider)) {
+        let name = match provider {
+            Provider::Imap => "imap_username",
+            Provider::Ews => "ews_username",
+            _ => return settings,
+        };
+        if let Some(email) = self.address(provider) {
             let email = Value::from(email);
-            settings.entry("imap_username").or_insert(email);
+            settings.entry(name).or_insert(email);
         }
         settings
     }
@@ -195,6 +210,12 @@ pub enum TroubleKind {
     Unreachable,
     /// Something answers that is no such server.
     OtherServer,
+    /// The server let the person in, and does not let its mailbox be used from here.
+    NotAllowed,
+    /// The server let the person in, who has no mailbox there.
+    NoMailbox,
+    /// The server takes passwords in no way that is spoken here.
+    NoBasic,
     /// Nothing tells where the account is.
     ServersUnknown,
     /// The server for sending must be named too.
@@ -205,7 +226,7 @@ pub enum TroubleKind {
 
 impl TroubleKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Missing,
         Self::Wrong,
         Self::Refused,
@@ -219,6 +240,9 @@ impl TroubleKind {
         Self::Certificate,
         Self::Unreachable,
         Self::OtherServer,
+        Self::NotAllowed,
+        Self::NoMailbox,
+        Self::NoBasic,
         Self::ServersUnknown,
         Self::SmtpNeeded,
         Self::TooMany,
@@ -241,6 +265,9 @@ impl TroubleKind {
             Self::Certificate => "certificate",
             Self::Unreachable => "unreachable",
             Self::OtherServer => "other_server",
+            Self::NotAllowed => "not_allowed",
+            Self::NoMailbox => "no_mailbox",
+            Self::NoBasic => "no_basic",
             Self::ServersUnknown => "servers_unknown",
             Self::SmtpNeeded => "smtp_needed",
             Self::TooMany => "too_many",
@@ -272,10 +299,43 @@ impl Trouble {
     pub(super) fn of(not_opened: NotOpened, typed: &TypedAccount) -> Result<Self, Error> {
         match not_opened {
             NotOpened::Server(refusal) => Ok(Self::of_server(&refusal)),
-            NotOpened::Described(error) if error.kind() == ErrorKind::InvalidRequest => {
-                Self::of_field(error.wrong_field(), typed).ok_or(error)
+            NotOpened::Described(error) => Self::described(error, typed),
+        }
+    }
+
+    /// The same of an Exchange mailbox.
+    ///
+    /// # Errors
+    /// As of any account.
+    pub(super) fn of_ews(not_opened: EwsNotOpened, typed: &TypedAccount) -> Result<Self, Error> {
+        match not_opened {
+            EwsNotOpened::Server(refusal) => Ok(Self::of_exchange(&refusal)),
+            EwsNotOpened::Described(error) => Self::described(error, typed),
+        }
+    }
+
+    fn described(error: Error, typed: &TypedAccount) -> Result<Self, Error> {
+        match error.kind() {
+            ErrorKind::InvalidRequest => Self::of_field(error.wrong_field(), typed).ok_or(error),
+            _ => Err(error),
+        }
+    }
+
+    fn of_exchange(refusal: &EwsRefusal) -> Self {
+        let (kind, field) = match &refusal.failure {
+            EwsFailure::Refused => (TroubleKind::Refused, Some("ews_password")),
+            EwsFailure::Forbidden => (TroubleKind::NotAllowed, None),
+            EwsFailure::NoMailbox(_) => (TroubleKind::NoMailbox, Some("ews_username")),
+            EwsFailure::NoBasic(_) => (TroubleKind::NoBasic, None),
+            EwsFailure::NotNow(_) => (TroubleKind::NotNow, None),
+            EwsFailure::Redirected(_) | EwsFailure::NotThere => {
+                (TroubleKind::OtherServer, Some("ews_host"))
             }
-            NotOpened::Described(error) => Err(error),
+            EwsFailure::Unreachable(cause) => (of_call(cause.kind).0, Some("ews_host")),
+        };
+        Self {
+            host: Some(refusal.server.host.clone()),
+            ..Self::new(kind, field)
         }
     }
 
@@ -289,7 +349,7 @@ impl Trouble {
         };
         // The name at the server stands for the address, which is what was asked for.
         let name = match (name, typed.settings.contains_key(name)) {
-            ("imap_username", false) => "email",
+            ("imap_username" | "ews_username", false) => "email",
             _ => name,
         };
         Some(Self::new(kind, Some(name)))

@@ -5,6 +5,7 @@ use super::consent::consent_url;
 use super::form::AccountForm;
 use super::resolve::{Resolved, Route, Wanted, parse_providers};
 use super::{Cookie, Returned};
+use crate::custom::ews::check_ews_scope;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::known::KnownApplication;
@@ -240,7 +241,7 @@ impl Engine {
             credential_id: None,
             choice: CredentialChoice::Default,
         };
-        let scope = wanted_scopes(&accepted.params, &connector);
+        let scope = form_scopes(&accepted.params, &connector);
         let started = scope
             .map_err(Stop::from)
             .and_then(|scope| self.started(accepted, &through, scope));
@@ -405,7 +406,7 @@ impl Engine {
 
     /// Shows the form of a provider whose accounts a password opens.
     fn show_form(&self, accepted: Accepted, connector: &Connector) -> Result<Start, Stop> {
-        let scope = wanted_scopes(&accepted.params, connector)?;
+        let scope = form_scopes(&accepted.params, connector)?;
         let state = new_bearer(BearerKind::State, self.entropy());
         let through = Through {
             connector,
@@ -518,6 +519,16 @@ fn external_id(params: &AuthorizeParams) -> Result<Option<String>, Returned> {
         ),
         other => Ok(other.map(str::to_owned)),
     }
+}
+
+/// The same of an account that a password opens. Exchange mailboxes have scopes of their own.
+fn form_scopes(params: &AuthorizeParams, connector: &Connector) -> Result<Scopes, Returned> {
+    let scope = wanted_scopes(params, connector)?;
+    if connector.provider == Provider::Ews {
+        let checked = check_ews_scope(&scope);
+        checked.map_err(|e| Returned::new("invalid_scope", 400, e.message().to_owned()))?;
+    }
+    Ok(scope)
 }
 
 /// The request's scopes, else the connector's. `include_grant_scopes` adds nothing here: whoever knows an

@@ -1,14 +1,16 @@
 //! Hosted sign-ins of accounts that a password opens: the form, what is typed into it, and what comes of it.
 
+use crate::ews::server;
 use crate::mail::{ANN, HOST, PASSWORD, authenticate, connector, of_ann};
-use keyway_core::provider::Provider::{Google, Icloud, Imap, VirtualCalendar};
+use keyway_core::provider::Provider::{Ews, Google, Icloud, Imap, VirtualCalendar};
 use keyway_engine::Engine;
 use keyway_engine::sign_in::{
     AccountForm, Browser, Cookie, Entered, SignInFault, TroubleKind, TypedAccount,
 };
 use keyway_outbound::{CallError, CallErrorKind, MailFailure};
 use keyway_testkit::{
-    ALICE, Ended, PROD, SignIn, World, captured_logs, object, on_both_databases, returned,
+    ALICE, Ended, ExchangeMood, PROD, SignIn, World, captured_logs, object, on_both_databases,
+    returned,
 };
 use serde_json::{Value, json};
 
@@ -249,6 +251,57 @@ async fn an_icloud_account_has_a_form_of_its_own(world: &World) {
     assert_eq!(answer.email, "ann@icloud.com");
 }
 
+async fn an_exchange_mailbox_has_a_form_of_its_own(world: &World) {
+    connector(world, Ews, json!({})).await;
+    let server = server(world, "mail.corp.test");
+    let sign_in = SignIn::of(ANN).at(Ews).scope("ews.messages");
+    let shown = shown(world, &sign_in).await;
+    let typed = |password: &str| json!({"email": "ann@corp.test", "ews_password": password, "ews_host": "mail.corp.test"});
+    let told = shown.trouble(world, typed("wrong-pass")).await;
+    assert_eq!(told, (TroubleKind::Refused, Some("ews_password".into())));
+    for (mood, kind, field) in [
+        (ExchangeMood::Status(503), TroubleKind::NotNow, None),
+        (ExchangeMood::WindowsOnly, TroubleKind::NoBasic, None),
+        (
+            ExchangeMood::Open,
+            TroubleKind::OtherServer,
+            Some("ews_host".to_owned()),
+        ),
+        (
+            ExchangeMood::Silent,
+            TroubleKind::OtherServer,
+            Some("ews_host".to_owned()),
+        ),
+        (
+            ExchangeMood::Says(403, String::new()),
+            TroubleKind::NotAllowed,
+            None,
+        ),
+    ] {
+        server.behave(mood);
+        let told = shown.trouble(world, typed("correct-horse-2")).await;
+        assert_eq!(told, (kind, field));
+    }
+    server.behave(ExchangeMood::Serves);
+    let told = shown
+        .trouble(world, json!({"email": "ann@corp.test"}))
+        .await;
+    assert_eq!(told, (TroubleKind::Missing, Some("ews_password".into())));
+    let code = shown.code(world, typed("correct-horse-2")).await;
+    let answer = world.app.exchange(&sign_in, &code).await.unwrap();
+    let grant = world.app.grant(answer.grant_id).await;
+    assert_eq!(
+        (grant.provider, grant.scope.to_string()),
+        (Ews, "ews.messages".into())
+    );
+    assert_eq!(grant.settings["ews_host"], "mail.corp.test");
+    let odd = world
+        .app
+        .start(&SignIn::of(ANN).at(Ews).scope("mail.everything"))
+        .await;
+    assert_eq!(odd.unwrap_err().returned("error"), "invalid_scope");
+}
+
 async fn rule_12_another_host_for_an_address_that_has_a_grant_is_refused(world: &World) {
     mail_world(world).await;
     let grant = authenticate(world, Imap, of_ann(PASSWORD)).await.unwrap();
@@ -459,6 +512,7 @@ on_both_databases!(
     what_is_wrong_is_told_to_the_person_by_field,
     sending_is_asked_for_where_the_application_needs_it,
     an_icloud_account_has_a_form_of_its_own,
+    an_exchange_mailbox_has_a_form_of_its_own,
     rule_12_another_host_for_an_address_that_has_a_grant_is_refused,
     rule_12_a_hint_that_names_a_grant_is_answered_by_its_account_or_refused,
     rule_04_a_form_that_is_not_exchanged_changes_nothing,

@@ -37,6 +37,7 @@ struct Group {
 const fn asked(provider: Provider) -> &'static [&'static str] {
     match provider {
         Provider::Icloud => &["username", "password"],
+        Provider::Ews => &["email", "ews_password"],
         _ => &["email", "imap_password"],
     }
 }
@@ -45,6 +46,7 @@ const fn asked(provider: Provider) -> &'static [&'static str] {
 const fn besides(provider: Provider) -> &'static [(&'static str, &'static [&'static str])] {
     match provider {
         Provider::Icloud => &[],
+        Provider::Ews => &[("exchange", &["ews_username", "ews_host", "ews_port"])],
         _ => &[
             ("reading", &["imap_host", "imap_port", "imap_username"]),
             (
@@ -57,7 +59,7 @@ const fn besides(provider: Provider) -> &'static [(&'static str, &'static [&'sta
 
 /// Every name a form can have.
 fn names() -> impl Iterator<Item = &'static str> {
-    [Provider::Imap, Provider::Icloud]
+    [Provider::Imap, Provider::Icloud, Provider::Ews]
         .into_iter()
         .flat_map(|provider| {
             let more = besides(provider).iter().flat_map(|(_, fields)| *fields);

@@ -53,12 +53,23 @@ fn text(body: &Map<String, Value>, name: &str) -> Option<String> {
     body.get(name)?.as_str().map(str::to_owned)
 }
 
+/// Scopes, as a text or as an array.
+fn scope(body: &Map<String, Value>) -> Option<String> {
+    match body.get("scope")? {
+        Value::Array(items) => {
+            let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+            Some(items.join(" "))
+        }
+        other => other.as_str().map(str::to_owned),
+    }
+}
+
 fn params(body: &Map<String, Value>, provider: &str) -> AuthorizeParams {
     AuthorizeParams {
         client_id: text(body, "public_application_id"),
         redirect_uri: text(body, "redirect_uri"),
         provider: Some(provider.to_owned()),
-        scope: text(body, "scope"),
+        scope: scope(body),
         state: text(body, "state"),
         access_type: text(body, "access_type"),
         code_challenge: text(body, "code_challenge"),
@@ -98,6 +109,11 @@ pub(crate) async fn imap(call: Call, PublicObject(body): PublicObject) -> Answer
         _ => "imap",
     };
     enter(&call, body, provider).await
+}
+
+/// `POST /v3/connect/login/ews`: an Exchange mailbox.
+pub(crate) async fn ews(call: Call, PublicObject(body): PublicObject) -> Answer {
+    enter(&call, body, "ews").await
 }
 
 async fn enter(call: &Call, body: Map<String, Value>, provider: &str) -> Answer {

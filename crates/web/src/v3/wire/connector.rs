@@ -42,14 +42,15 @@ impl<'a> From<&'a Connector> for ConnectorView<'a> {
 }
 
 /// Settings that are shown and are texts, and those that are port numbers. The engine checks the others.
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 6] = [
     "topic_name",
     "project_id",
     "imap_host",
     "imap_security",
     "smtp_host",
+    "ews_host",
 ];
-const PORTS: [&str; 2] = ["imap_port", "smtp_port"];
+const PORTS: [&str; 3] = ["imap_port", "smtp_port", "ews_port"];
 
 /// The settings with ports as numbers.
 fn settings(fields: &Fields<'_>) -> Result<Option<Map<String, Value>>, Failure> {
