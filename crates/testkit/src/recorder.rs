@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use keyway_outbound::{CallError, Request, Response, Transport};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Form members nobody else may see.
@@ -48,7 +48,12 @@ pub struct Recorder {
     deadline_max: Mutex<Option<Duration>>,
     /// What hosts answer that are not there.
     pages: Mutex<BTreeMap<String, String>>,
+    /// Who answers for hosts that are not there.
+    stand_ins: Mutex<BTreeMap<String, StandIn>>,
 }
+
+/// Answers every request to a host.
+pub type StandIn = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
 impl Recorder {
     pub(crate) fn new(inner: impl Transport + 'static) -> Self {
@@ -57,6 +62,7 @@ impl Recorder {
             calls: Mutex::default(),
             deadline_max: Mutex::default(),
             pages: Mutex::default(),
+            stand_ins: Mutex::default(),
         }
     }
 
@@ -72,6 +78,21 @@ impl Recorder {
     pub fn publish(&self, host: &str, page: &str) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.insert(host.to_owned(), page.to_owned());
+    }
+
+    /// From now on `stand_in` answers for `host`, which is never called.
+    pub fn stand_in(&self, host: &str, stand_in: StandIn) {
+        let stand_ins = self.stand_ins.lock();
+        let mut stand_ins = stand_ins.unwrap_or_else(PoisonError::into_inner);
+        stand_ins.insert(host.to_owned(), stand_in);
+    }
+
+    fn stood_in(&self, request: &Request) -> Option<Response> {
+        let stand_ins = self.stand_ins.lock();
+        let stand_ins = stand_ins.unwrap_or_else(PoisonError::into_inner);
+        let stand_in = Arc::clone(stand_ins.get(request.url.host_str()?)?);
+        drop(stand_ins);
+        Some(stand_in(request))
     }
 
     fn page_of(&self, request: &Request) -> Option<Response> {
@@ -149,6 +170,9 @@ impl Transport for Recorder {
             let (path, body) = (request.url.path().to_owned(), request.body.clone());
             if let Some(page) = self.page_of(&request) {
                 return Ok(page);
+            }
+            if let Some(answer) = self.stood_in(&request) {
+                return Ok(answer);
             }
             let answer = self.inner.send(self.limited(request)).await?;
             self.remember(path, &body, &answer);

@@ -18,7 +18,7 @@ const PURPOSE: &str = "sign_in.handle";
 /// Browsers keep cookies up to 4096 bytes, name and attributes included (RFC 6265, 6.1).
 const VALUE_MAX_BYTES: usize = 3800;
 /// The form of what is sealed. A handle of another form is begun anew.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// What the name of every sign-in's cookie begins with; the time it was made at follows, in hex.
 ///

@@ -218,7 +218,7 @@ impl Engine {
             Ok(id) => id,
             Err(_) => return Err(Returned::invalid_request("credential_id: not a UUID").into()),
         };
-        let providers = parse_providers(given(&params.provider))?;
+        let providers = parse_providers(given(&params.provider), self.catalogue())?;
         if response_type == ResponseType::AdminConsent {
             let route = self.consent_route(&accepted.known, &providers, credential_id);
             let route = route.await??;
@@ -314,7 +314,7 @@ impl Engine {
             .collect();
         let beyond = scope.filtered(|s| {
             let canonical = entry.canonical_scope(s);
-            !allowed.contains(&canonical) && !entry.identity_scopes.contains(&s)
+            !allowed.contains(&canonical) && !entry.identity_scopes.iter().any(|own| own == s)
         });
         if beyond.is_empty() {
             return Ok(());

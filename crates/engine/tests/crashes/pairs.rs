@@ -142,8 +142,8 @@ async fn play_seed(world: &World, seed: u64) {
     let meanwhile = *ALL.get(steps(draw(6))).unwrap();
     let what = format!("seed-{seed}");
     match draw(6) {
-        0 => play::<sign_ins::FirstSignIn>(world, fate, meanwhile, &what).await,
-        1 => play::<sign_ins::Move>(world, fate, meanwhile, &what).await,
+        0 => Box::pin(play::<sign_ins::FirstSignIn>(world, fate, meanwhile, &what)).await,
+        1 => Box::pin(play::<sign_ins::Move>(world, fate, meanwhile, &what)).await,
         2 => play::<sign_ins::CustomMove>(world, fate, meanwhile, &what).await,
         3 => play::<sign_ins::Patch>(world, fate, meanwhile, &what).await,
         4 => play::<own_tokens::Rotation>(world, fate, meanwhile, &what).await,

@@ -17,6 +17,8 @@ mod keyring;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+mod own_provider;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod replicas;

@@ -8,6 +8,7 @@ use form_urlencoded::Serializer;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use keyway_core::application::Application;
+use keyway_core::catalogue::Catalogue;
 use keyway_core::provider::Provider;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value as JinjaValue, context};
@@ -47,41 +48,47 @@ impl Words {
 
 #[derive(Serialize)]
 struct Choice {
-    name: &'static str,
-    title: &'static str,
+    name: String,
+    title: String,
     href: String,
 }
 
 /// The same request with one provider named: what was asked stays, whoever asked.
-fn choice(query: &Query, provider: Provider) -> Choice {
+fn choice(query: &Query, provider: Provider, catalogue: &Catalogue) -> Choice {
     let mut encoded = Serializer::new(String::new());
     let asked = query.pairs().iter().filter(|(name, _)| name != "provider");
     encoded.extend_pairs(asked);
     encoded.append_pair("provider", provider.as_str());
     Choice {
-        name: provider.as_str(),
-        title: provider.title(),
+        name: provider.to_string(),
+        title: catalogue.title(&provider).to_owned(),
         href: format!("/v3/connect/auth?{}", encoded.finish()),
     }
 }
 
 /// Renders pages.
-pub(crate) struct Pages(Environment<'static>);
+pub(crate) struct Pages {
+    environment: Environment<'static>,
+    catalogue: Catalogue,
+}
 
 impl Pages {
     /// Reads the templates. They are constants: a test renders each, so none can be faulty here.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(catalogue: &Catalogue) -> Self {
         let mut environment = Environment::new();
         for (name, source) in TEMPLATES {
             if let Err(error) = environment.add_template(name, source) {
                 tracing::error!(name, %error, "a page's template is faulty");
             }
         }
-        Self(environment)
+        Self {
+            environment,
+            catalogue: catalogue.clone(),
+        }
     }
 
     fn render(&self, status: StatusCode, name: &str, context: JinjaValue) -> Answer {
-        let template = self.0.get_template(name);
+        let template = self.environment.get_template(name);
         let html = template.and_then(|template| template.render(context));
         let html = html.map_err(|error| Failure::internal(format!("cannot render: {error}")))?;
         let headers = [(CONTENT_TYPE, "text/html; charset=utf-8")];
@@ -90,7 +97,10 @@ impl Pages {
 
     /// The page that offers `providers`.
     pub(crate) fn picker(&self, words: &Words, query: &Query, providers: &[Provider]) -> Answer {
-        let choices: Vec<Choice> = providers.iter().map(|p| choice(query, *p)).collect();
+        let choices = providers.iter();
+        let choices: Vec<Choice> = choices
+            .map(|p| choice(query, *p, &self.catalogue))
+            .collect();
         let (words, choices): (JinjaValue, JinjaValue) =
             (Serde(words).into(), Serde(&choices).into());
         let context = context! { words, choices };
@@ -128,7 +138,11 @@ mod tests {
         let query =
             Query::parse(b"client_id=c&provider=google,zoom&state=%22%3E%3Cscript%3E").unwrap();
         let words = Words::of("<b>Acme</b>", None);
-        let page = html(Pages::new().picker(&words, &query, &[Provider::Google, Provider::Zoom]));
+        let page = html(Pages::new(&Catalogue::default()).picker(
+            &words,
+            &query,
+            &[Provider::Google, Provider::Zoom],
+        ));
         assert!(page.contains("&lt;b&gt;Acme"), "{page}");
         assert!(!page.contains("<script") && !page.contains("<b>"));
         assert!(page.contains("state=%22%3E%3Cscript%3E"));
@@ -145,13 +159,15 @@ mod tests {
             subtitle: None,
         };
         let query = Query::default();
-        let page = html(Pages::new().picker(&words, &query, &[Provider::Google]));
+        let page =
+            html(Pages::new(&Catalogue::default()).picker(&words, &query, &[Provider::Google]));
         assert!(page.contains("Connect your calendar"));
     }
 
     #[test]
     fn the_fault_page_escapes_and_keeps_its_status() {
-        let answer = Pages::new().fault(StatusCode::BAD_REQUEST, "Oh <i>", "x & y");
+        let answer =
+            Pages::new(&Catalogue::default()).fault(StatusCode::BAD_REQUEST, "Oh <i>", "x & y");
         assert_eq!(answer.as_ref().unwrap().status(), 400);
         let page = html(answer);
         assert!(page.contains("Oh &lt;i&gt;") && page.contains("x &amp; y"));
@@ -160,7 +176,7 @@ mod tests {
     #[test]
     fn the_errors_page_has_an_anchor_for_every_word() {
         let entries = [serde_json::json!({"word": "invalid_grant", "status": 400, "advice": "a"})];
-        let page = html(Pages::new().errors(&entries, &entries));
+        let page = html(Pages::new(&Catalogue::default()).errors(&entries, &entries));
         assert!(page.contains("id=\"invalid_grant\""));
     }
 }
