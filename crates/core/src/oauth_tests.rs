@@ -80,6 +80,9 @@ fn rule_08_consent_can_be_forced_where_a_provider_application_can_be_lent() {
         (Provider::Microsoft, vec!["consent"]),
         (Provider::Yahoo, vec!["consent"]),
         (Provider::Zoom, vec![]),
+        ("linear".parse().unwrap(), vec!["consent"]),
+        ("atlassian".parse().unwrap(), vec!["consent"]),
+        ("github".parse().unwrap(), vec![]),
     ] {
         let url = authorize_url(&entry(provider), &request).unwrap();
         let asked = url.query_pairs().filter(|(name, _)| name == "prompt");

@@ -344,13 +344,37 @@ impl Engine {
         self.inner.tracker.spawn_on(work, &self.inner.parts.runtime);
     }
 
-    /// Starts what a server does by itself: following other processes' changes, telling providers of
+    /// Starts what a server does by itself: a word of what the configuration lacks, following other processes' changes, telling providers of
     /// revocations, keeping grants alive, sweeping what has expired. Ends at [`Engine::shutdown`].
     pub fn run_background(&self) {
         self.inner.cache.following.begin();
         self.in_background(self.clone().follow_changes(self.inner.stop.clone()));
         self.in_background(self.clone().follow_keys());
+        self.in_background(self.clone().warn_of_undescribed());
         self.start_rounds();
+    }
+
+    /// Providers that some application has a connector for, and that nothing describes: their entries were
+    /// taken out of the operator's configuration.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn undescribed_providers(&self) -> Result<Vec<Provider>, Error> {
+        let job = self
+            .store()
+            .read(|s| Box::pin(async move { s.connector_providers().await }));
+        let mut used = job.await?;
+        used.retain(|provider| !self.catalogue().knows(*provider));
+        Ok(used)
+    }
+
+    async fn warn_of_undescribed(self) {
+        for provider in self.undescribed_providers().await.unwrap_or_default() {
+            tracing::warn!(
+                %provider,
+                "there are connectors for a provider that the configuration does not describe: nobody signs in through them, and no token of theirs is refreshed"
+            );
+        }
     }
 
     /// Whether background work is to end.

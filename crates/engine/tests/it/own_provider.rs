@@ -143,6 +143,15 @@ async fn rule_06_a_provider_that_nothing_describes_any_more_costs_no_grant(world
     let connector = world.app.connector(acme(), DEV).await;
     let id = try_sign_in(world).await.unwrap();
     let poorer = world.engine_without_entries().await;
+    assert_eq!(poorer.undescribed_providers().await.unwrap(), [acme()]);
+    assert!(
+        world
+            .engine
+            .undescribed_providers()
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let app = world.app.at(&poorer);
     world.pass_secs(3601);
     let sign_in = SignIn::of(ALICE).at(acme());

@@ -168,6 +168,23 @@ fn shared_apps_take_their_secret_from_the_file_or_from_one_beside_it() {
 }
 
 #[test]
+fn an_application_can_be_lent_at_any_provider_that_asks_for_consent_again() {
+    let app = "client_id = 'c'\nclient_secret = 's'\napplications = ['*']";
+    let own = "[providers.acme]\nauthorization_endpoint = 'https://acme.test/a'\n\
+               token_endpoint = 'https://acme.test/t'\napi_base_url = 'https://acme.test'\n\
+               email_claims = ['token.email']";
+    let lent = |text: &str| load_file(text, &[]).map(|config| config.shared_apps.len());
+    assert_eq!(lent(&format!("[shared_apps.linear]\n{app}")).unwrap(), 1);
+    let asking = format!("{own}\nconsent_param = {{ prompt = 'consent' }}");
+    assert_eq!(
+        lent(&format!("{asking}\n[shared_apps.acme]\n{app}")).unwrap(),
+        1
+    );
+    let error = lent(&format!("{own}\n[shared_apps.acme]\n{app}")).unwrap_err();
+    assert!(error.to_string().contains("cannot be shared"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_by_name() {
     for (text, word) in [
         ("[providers.gogle]", "unknown provider"),
