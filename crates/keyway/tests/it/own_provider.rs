@@ -50,6 +50,15 @@ fn a_provider_of_the_operators_own_serves_sign_ins_and_calls() {
         "{page}"
     );
     let id = connected(&world);
+    for (provider, count) in [("acme-crm", 1), ("google", 0), ("slack", 0)] {
+        let path = format!("/v3/grants?provider={provider}");
+        let listed = world.api("GET", &path, &Value::Null).json();
+        assert_eq!(
+            listed["data"].as_array().unwrap().len(),
+            count,
+            "{provider}"
+        );
+    }
     let grant = world
         .api("GET", &format!("/v3/grants/{id}"), &Value::Null)
         .json();
@@ -74,6 +83,14 @@ fn a_name_that_nothing_describes_is_refused_and_the_known_ones_are_told() {
     for answer in [
         world.api("POST", "/v3/connectors", &connector),
         world.api("GET", "/v3/connectors/initech", &Value::Null),
+        world.api("GET", "/v3/connectors/initech/creds", &Value::Null),
+        world.api(
+            "GET",
+            "/v3/connectors/initech/creds/00000000-0000-4000-8000-000000000001",
+            &Value::Null,
+        ),
+        world.api("DELETE", "/v3/connectors/initech", &Value::Null),
+        world.api("GET", "/v3/grants?provider=initech", &Value::Null),
         world.api(
             "POST",
             "/v3/connect/custom",
@@ -131,6 +148,8 @@ fn what_was_stored_for_a_provider_outlives_its_table() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 2);
     let grant = world.api("GET", &format!("/v3/grants/{id}"), &Value::Null);
     assert_eq!(grant.json()["data"]["grant_status"], "valid");
+    let listed = world.api("GET", "/v3/grants", &Value::Null).json();
+    assert_eq!(listed["data"][0]["provider"], "acme-crm");
     let words = "no longer describes the provider acme-crm";
     let path = format!("/v3/grants/{id}/proxy/echo");
     let refused = world.call("GET", &path, "", b"");
