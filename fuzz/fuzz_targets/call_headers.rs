@@ -56,7 +56,7 @@ fn check(before: &HeaderMap, after: &HeaderMap, direction: Direction, ours: &[&s
 fuzz_target!(|data: &[u8]| {
     let before = headers(data);
     let mut sent = before.clone();
-    call_headers(&mut sent, TOKEN).expect("the token is a header's value");
+    call_headers(&mut sent, TOKEN, &[]).expect("the token is a header's value");
     assert_eq!(sent.get_all(AUTHORIZATION).iter().count(), 1);
     assert_eq!(sent[AUTHORIZATION], format!("Bearer {TOKEN}"));
     check(

@@ -1,58 +1,112 @@
 //! What each OAuth provider is like, as data: endpoints, scopes, identity, habits.
 //!
-//! The built-in entries are the public clouds. A configuration file overrides any endpoint, so that a
-//! sovereign cloud, an emulator or a test can stand in. Code asks an entry how to behave and never
-//! which provider it is.
+//! The built-in entries are the public clouds and what `catalogue/shipped.toml` holds. A configuration file
+//! overrides endpoints and adds entries of its own, so that a sovereign cloud, an emulator, a test or a
+//! provider nobody here has heard of can stand in. Code asks an entry how to behave and never which provider
+//! it is.
 
+mod clouds;
+mod form;
+
+pub use form::{EntryForm, FormError};
+
+use crate::identity::TOKEN_STEP;
 use crate::provider::Provider;
 use crate::scope::Scopes;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a client proves itself at the token endpoint (RFC 6749, 2.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// `client_id` and `client_secret` in the form.
+    /// `client_id` and `client_secret` in the body.
     Post,
     /// An `Authorization: Basic` header.
     Basic,
 }
 
+/// How the body of a token request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyFormat {
+    /// As a form (RFC 6749, appendix B).
+    Form,
+    /// As a JSON object.
+    Json,
+}
+
+/// How a provider is asked who a token belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserinfoMethod {
+    /// `GET` with the token (OpenID Connect Core, 5.3.1).
+    Get,
+    /// `POST` with the token.
+    Post,
+    /// Token introspection (RFC 7662): `POST` of the token in the body, by the client.
+    Introspect,
+}
+
+/// Which token a revocation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevokedToken {
+    /// The refresh token, where there is one: the access tokens go with it (RFC 7009, 2.1).
+    Refresh,
+    /// The access token: the endpoint takes no other.
+    Access,
+}
+
 /// Which claims name the same person to every provider application (rule 12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityRule {
     /// These claims, all present, joined: stable across provider applications.
-    Stable(&'static [&'static str]),
+    Stable(Vec<String>),
     /// The provider has no such identifier: hosted re-authentication is refused.
     None,
 }
 
 /// A harmless request that tells whether the client secret is right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// Exchange a code that cannot exist: the client is checked before the code.
     ImpossibleCode,
     /// Ask for an application token; only with a tenant of its own.
     ClientCredentials {
         /// The scope to ask for.
-        scope: &'static str,
+        scope: String,
     },
 }
 
 /// One provider's entry.
+///
+/// Claims are members of the id_token or the userinfo answer, or paths into them whose steps are separated by
+/// dots; a path that begins with `token.` leads into the token endpoint's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderEntry {
     /// Whose entry it is.
     pub provider: Provider,
-    /// The `iss` of id_tokens. `{tenant}` stands for the token's own tenant.
-    pub issuer: String,
+    /// Its name for people.
+    pub title: String,
+    /// The `iss` of id_tokens; without one none is looked at. `{tenant}` stands for the token's own tenant.
+    pub issuer: Option<String>,
     /// Where users sign in.
     pub authorization_endpoint: String,
     /// Where codes and refresh tokens are exchanged.
     pub token_endpoint: String,
     /// RFC 7009 revocation, where the provider has it.
     pub revocation_endpoint: Option<String>,
+    /// Which token a revocation names.
+    pub revocation_token: RevokedToken,
     /// OpenID Connect userinfo, or the provider's own "who am I".
     pub userinfo_endpoint: Option<String>,
+    /// How that is asked.
+    pub userinfo_method: UserinfoMethod,
+    /// The JSON it is asked with.
+    pub userinfo_body: Option<String>,
+    /// Lists the user's addresses: objects with `email`, `primary` and `verified`. The primary one counts.
+    pub email_endpoint: Option<String>,
     /// Keys of id_tokens.
     pub jwks_uri: Option<String>,
     /// Microsoft: administrator consent, version 2.
@@ -63,207 +117,62 @@ pub struct ProviderEntry {
     pub api_base_url: String,
     /// Further hosts of the same provider's API, over TLS, that a call may name. None once
     /// [`ProviderEntry::api_base_url`] is replaced: what stands in for the provider stands in for all.
-    pub api_hosts: &'static [&'static str],
+    pub api_hosts: Vec<String>,
+    /// Headers that the provider wants to see with every request. A caller's own header of the name counts
+    /// more.
+    pub extra_headers: Vec<(String, String)>,
     /// How clients prove themselves.
     pub client_auth: ClientAuth,
+    /// How token requests are written.
+    pub token_request: BodyFormat,
+    /// The member of the token endpoint's answer that the user's tokens are in, where they are in one.
+    pub token_member: Option<String>,
+    /// Whether the provider takes a PKCE challenge (RFC 7636).
+    pub pkce: bool,
     /// Which claims identify a person.
     pub identity: IdentityRule,
     /// The claim shown as `provider_user_id`, first one present.
-    pub user_id_claims: &'static [&'static str],
-    /// The claim taken for the address, first one present.
-    pub email_claims: &'static [&'static str],
+    pub user_id_claims: Vec<String>,
+    /// The claim taken for the address, first one that is one.
+    pub email_claims: Vec<String>,
+    /// The claim taken for the name, first one present.
+    pub name_claims: Vec<String>,
     /// Scopes every sign-in asks for, so that the user can be identified and the grant kept.
-    pub identity_scopes: &'static [&'static str],
+    pub identity_scopes: Vec<String>,
+    /// The parameter that scopes are asked for with.
+    pub scope_param: String,
+    /// What separates scopes in it.
+    pub scope_separator: char,
     /// Scopes that name the same permission: (written, canonical).
-    pub scope_aliases: &'static [(&'static str, &'static str)],
+    pub scope_aliases: Vec<(String, String)>,
     /// A prefix that providers drop or add at will.
-    pub scope_prefix: Option<&'static str>,
+    pub scope_prefix: Option<String>,
     /// Scopes the provider grants without repeating them in its answer.
-    pub silent_scopes: &'static [&'static str],
-    /// Whether the provider takes scopes in the authorization request at all.
-    pub takes_scopes: bool,
+    pub silent_scopes: Vec<String>,
+    /// Whether the scopes that the provider says it granted are held against those that were asked for.
+    pub compares_scopes: bool,
     /// Parameters every authorization request carries.
-    pub authorize_params: &'static [(&'static str, &'static str)],
+    pub authorize_params: Vec<(String, String)>,
     /// Makes the provider show its consent page to a user who has consented before. Without one a
     /// provider application cannot be lent: nobody would notice whom it is lent to.
-    pub consent_param: Option<(&'static str, &'static str)>,
+    pub consent_param: Option<(String, String)>,
     /// Sent unless the caller excludes it: adds formerly granted scopes (Google).
-    pub incremental_param: Option<(&'static str, &'static str)>,
+    pub incremental_param: Option<(String, String)>,
+    /// Whether a sign-in must yield a refresh token. Without one an access token whose end is not told lasts
+    /// until the provider refuses it.
+    pub refresh_tokens: bool,
+    /// How long the provider keeps a refresh token that nobody uses, in days, where an end is known.
+    pub refresh_token_idle_days: Option<u16>,
     /// The refresh request repeats `redirect_uri` (Yahoo).
     pub refresh_needs_redirect_uri: bool,
     /// How to tell a wrong client secret without side effects.
     pub probe: Option<Probe>,
     /// The scope of an application's own tokens, where an administrator can consent for a whole tenant.
-    pub consent_scope: Option<&'static str>,
+    pub consent_scope: Option<String>,
 }
 
-/// Hosts of Google's user data APIs beside `www.googleapis.com`.
-const GOOGLE_HOSTS: &[&str] = &[
-    "admin.googleapis.com",
-    "calendar-json.googleapis.com",
-    "chat.googleapis.com",
-    "docs.googleapis.com",
-    "drive.googleapis.com",
-    "forms.googleapis.com",
-    "gmail.googleapis.com",
-    "meet.googleapis.com",
-    "people.googleapis.com",
-    "sheets.googleapis.com",
-    "slides.googleapis.com",
-    "tasks.googleapis.com",
-];
-/// Google's spelling of the identity scopes.
-const GOOGLE_EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
-const GOOGLE_PROFILE: &str = "https://www.googleapis.com/auth/userinfo.profile";
-
-/// All that was consented to at Microsoft Graph.
-const GRAPH_DEFAULT: &str = "https://graph.microsoft.com/.default";
-
-/// OpenID Connect Core, 3.1.2.1.
-const CONSENT: (&str, &str) = ("prompt", "consent");
-
-/// <https://developers.google.com/identity/protocols/oauth2/web-server>
-fn google() -> ProviderEntry {
-    ProviderEntry {
-        provider: Provider::Google,
-        issuer: "https://accounts.google.com".into(),
-        authorization_endpoint: "https://accounts.google.com/o/oauth2/v2/auth".into(),
-        token_endpoint: "https://oauth2.googleapis.com/token".into(),
-        revocation_endpoint: Some("https://oauth2.googleapis.com/revoke".into()),
-        userinfo_endpoint: Some("https://openidconnect.googleapis.com/v1/userinfo".into()),
-        jwks_uri: Some("https://www.googleapis.com/oauth2/v3/certs".into()),
-        admin_consent_endpoint: None,
-        admin_consent_v1_endpoint: None,
-        api_base_url: "https://www.googleapis.com".into(),
-        api_hosts: GOOGLE_HOSTS,
-        client_auth: ClientAuth::Post,
-        identity: IdentityRule::Stable(&["sub"]),
-        user_id_claims: &["sub"],
-        email_claims: &["email"],
-        identity_scopes: &["openid", GOOGLE_EMAIL, GOOGLE_PROFILE],
-        scope_aliases: &[("email", GOOGLE_EMAIL), ("profile", GOOGLE_PROFILE)],
-        scope_prefix: None,
-        silent_scopes: &["offline_access"],
-        takes_scopes: true,
-        // Without both, Google gives a refresh token only at the very first consent.
-        authorize_params: &[("access_type", "offline"), CONSENT],
-        consent_param: Some(CONSENT),
-        incremental_param: Some(("include_granted_scopes", "true")),
-        refresh_needs_redirect_uri: false,
-        probe: Some(Probe::ImpossibleCode),
-        consent_scope: None,
-    }
-}
-
-/// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow>
-fn microsoft() -> ProviderEntry {
-    ProviderEntry {
-        provider: Provider::Microsoft,
-        issuer: "https://login.microsoftonline.com/{tenant}/v2.0".into(),
-        authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize"
-            .into(),
-        token_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token".into(),
-        revocation_endpoint: None,
-        userinfo_endpoint: Some("https://graph.microsoft.com/oidc/userinfo".into()),
-        jwks_uri: Some("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys".into()),
-        admin_consent_endpoint: Some(
-            "https://login.microsoftonline.com/{tenant}/v2.0/adminconsent".into(),
-        ),
-        admin_consent_v1_endpoint: Some(
-            "https://login.microsoftonline.com/{tenant}/adminconsent".into(),
-        ),
-        api_base_url: "https://graph.microsoft.com".into(),
-        api_hosts: &[],
-        client_auth: ClientAuth::Post,
-        // `sub` differs for every provider application; `oid` within `tid` does not.
-        identity: IdentityRule::Stable(&["tid", "oid"]),
-        user_id_claims: &["oid", "sub"],
-        email_claims: &["email", "preferred_username", "upn"],
-        identity_scopes: &["openid", "email", "profile", "offline_access", "User.Read"],
-        scope_aliases: &[],
-        scope_prefix: Some("https://graph.microsoft.com/"),
-        silent_scopes: &["openid", "email", "profile", "offline_access"],
-        takes_scopes: true,
-        authorize_params: &[("response_mode", "query")],
-        consent_param: Some(CONSENT),
-        incremental_param: None,
-        refresh_needs_redirect_uri: false,
-        probe: Some(Probe::ClientCredentials {
-            scope: GRAPH_DEFAULT,
-        }),
-        consent_scope: Some(GRAPH_DEFAULT),
-    }
-}
-
-/// <https://developer.yahoo.com/oauth2/guide/>
-fn yahoo() -> ProviderEntry {
-    ProviderEntry {
-        provider: Provider::Yahoo,
-        issuer: "https://api.login.yahoo.com".into(),
-        authorization_endpoint: "https://api.login.yahoo.com/oauth2/request_auth".into(),
-        token_endpoint: "https://api.login.yahoo.com/oauth2/get_token".into(),
-        revocation_endpoint: Some("https://api.login.yahoo.com/oauth2/revoke".into()),
-        userinfo_endpoint: Some("https://api.login.yahoo.com/openid/v1/userinfo".into()),
-        jwks_uri: Some("https://api.login.yahoo.com/openid/v1/certs".into()),
-        admin_consent_endpoint: None,
-        admin_consent_v1_endpoint: None,
-        api_base_url: "https://api.login.yahoo.com".into(),
-        api_hosts: &[
-            "mail.yahooapis.com",
-            "caldav.calendar.yahoo.com",
-            "carddav.address.yahoo.com",
-        ],
-        client_auth: ClientAuth::Basic,
-        // The GUID of the account, the same for every application.
-        identity: IdentityRule::Stable(&["sub"]),
-        user_id_claims: &["sub"],
-        email_claims: &["email"],
-        identity_scopes: &["openid", "email", "profile"],
-        scope_aliases: &[],
-        scope_prefix: None,
-        silent_scopes: &["openid", "email", "profile", "offline_access"],
-        takes_scopes: true,
-        authorize_params: &[],
-        consent_param: Some(CONSENT),
-        incremental_param: None,
-        refresh_needs_redirect_uri: true,
-        probe: Some(Probe::ImpossibleCode),
-        consent_scope: None,
-    }
-}
-
-/// <https://developers.zoom.us/docs/integrations/oauth/>
-fn zoom() -> ProviderEntry {
-    ProviderEntry {
-        provider: Provider::Zoom,
-        issuer: "https://zoom.us".into(),
-        authorization_endpoint: "https://zoom.us/oauth/authorize".into(),
-        token_endpoint: "https://zoom.us/oauth/token".into(),
-        revocation_endpoint: Some("https://zoom.us/oauth/revoke".into()),
-        userinfo_endpoint: Some("https://api.zoom.us/v2/users/me".into()),
-        jwks_uri: None,
-        admin_consent_endpoint: None,
-        admin_consent_v1_endpoint: None,
-        api_base_url: "https://api.zoom.us/v2".into(),
-        api_hosts: &[],
-        client_auth: ClientAuth::Basic,
-        // The user's id in the account, the same for every app. `sub` where an OpenID stand-in answers.
-        identity: IdentityRule::Stable(&["id|sub"]),
-        user_id_claims: &["id", "sub"],
-        email_claims: &["email"],
-        identity_scopes: &[],
-        scope_aliases: &[],
-        scope_prefix: None,
-        silent_scopes: &[],
-        // Scopes live on the Zoom app; what a request names is not compared.
-        takes_scopes: false,
-        authorize_params: &[],
-        consent_param: None,
-        incremental_param: None,
-        refresh_needs_redirect_uri: false,
-        probe: Some(Probe::ImpossibleCode),
-        consent_scope: None,
-    }
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// All entries, by provider.
@@ -272,15 +181,15 @@ pub struct Catalogue(BTreeMap<Provider, ProviderEntry>);
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Self(
-            [google(), microsoft(), yahoo(), zoom()]
-                .map(|e| (e.provider, e))
-                .into(),
-        )
+        let shipped = form::shipped().into_iter();
+        // A test holds that every shipped form is one of an entry.
+        let shipped = shipped.filter_map(|(provider, form)| form.entry(provider).ok());
+        let all = clouds::all().into_iter().chain(shipped);
+        Self(all.map(|entry| (entry.provider, entry)).collect())
     }
 }
 
-/// What a configuration file may replace in an entry. Absent members keep the built-in value.
+/// Endpoints that stand in for built-in ones. Absent members keep the built-in value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointOverrides {
     /// Replaces [`ProviderEntry::issuer`].
@@ -304,23 +213,67 @@ pub struct EndpointOverrides {
 }
 
 impl Catalogue {
-    /// The entry of `provider`, if its users sign in through OAuth.
+    /// The entry of `provider`, if its users sign in through OAuth and there is one.
     #[must_use]
     pub fn entry(&self, provider: Provider) -> Option<&ProviderEntry> {
         self.0.get(&provider)
     }
 
-    /// Replaces endpoints of `provider`; no effect on providers without OAuth.
+    /// All entries.
+    pub fn entries(&self) -> impl Iterator<Item = &ProviderEntry> {
+        self.0.values()
+    }
+
+    /// Whether connectors for `provider` can be made: it has an entry, or needs none.
+    #[must_use]
+    pub fn knows(&self, provider: Provider) -> bool {
+        !matches!(provider, Provider::Other(_)) || self.0.contains_key(&provider)
+    }
+
+    /// The names of all providers that connectors can be made for, separated by commas.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let others = self.0.keys().filter(|p| matches!(p, Provider::Other(_)));
+        let all: Vec<&str> = Provider::ALL
+            .iter()
+            .chain(others)
+            .map(Provider::as_str)
+            .collect();
+        all.join(", ")
+    }
+
+    /// The provider's name for people.
+    #[must_use]
+    pub fn title<'a>(&'a self, provider: &'a Provider) -> &'a str {
+        let entry = self.0.get(provider);
+        entry.map_or_else(|| provider.title(), |entry| &entry.title)
+    }
+
+    /// Takes up an operator's table of `provider`: replaces endpoints of a public cloud, replaces any field of
+    /// a shipped entry, or adds an entry.
+    ///
+    /// # Errors
+    /// If the table cannot be one, naming the field.
+    pub fn configure(&mut self, provider: Provider, form: &EntryForm) -> Result<(), FormError> {
+        if !matches!(provider, Provider::Other(_)) {
+            self.apply(provider, form.endpoints_alone()?);
+            return Ok(());
+        }
+        let entry = form::configured(provider, form)?;
+        self.0.insert(provider, entry);
+        Ok(())
+    }
+
+    /// Replaces endpoints of `provider`; no effect where there is no entry.
     pub fn apply(&mut self, provider: Provider, overrides: EndpointOverrides) {
         let Some(entry) = self.0.get_mut(&provider) else {
             return;
         };
         let o = overrides;
         if o.api_base_url.is_some() {
-            entry.api_hosts = &[];
+            entry.api_hosts.clear();
         }
         let mandatory = [
-            (&mut entry.issuer, o.issuer),
             (&mut entry.authorization_endpoint, o.authorization_endpoint),
             (&mut entry.token_endpoint, o.token_endpoint),
             (&mut entry.api_base_url, o.api_base_url),
@@ -331,6 +284,7 @@ impl Catalogue {
             }
         }
         let optional = [
+            (&mut entry.issuer, o.issuer),
             (&mut entry.revocation_endpoint, o.revocation_endpoint),
             (&mut entry.userinfo_endpoint, o.userinfo_endpoint),
             (&mut entry.jwks_uri, o.jwks_uri),
@@ -349,29 +303,98 @@ impl Catalogue {
 }
 
 impl ProviderEntry {
+    /// An entry of `provider` with the habits of the standards and no endpoints yet.
+    fn of(provider: Provider) -> Self {
+        Self {
+            provider,
+            title: provider.title().to_owned(),
+            issuer: None,
+            authorization_endpoint: String::new(),
+            token_endpoint: String::new(),
+            revocation_endpoint: None,
+            revocation_token: RevokedToken::Refresh,
+            userinfo_endpoint: None,
+            userinfo_method: UserinfoMethod::Get,
+            userinfo_body: None,
+            email_endpoint: None,
+            jwks_uri: None,
+            admin_consent_endpoint: None,
+            admin_consent_v1_endpoint: None,
+            api_base_url: String::new(),
+            api_hosts: Vec::new(),
+            extra_headers: Vec::new(),
+            client_auth: ClientAuth::Basic,
+            token_request: BodyFormat::Form,
+            token_member: None,
+            pkce: true,
+            identity: IdentityRule::None,
+            user_id_claims: Vec::new(),
+            email_claims: texts(&["email"]),
+            name_claims: texts(&["name", "display_name"]),
+            identity_scopes: Vec::new(),
+            scope_param: "scope".to_owned(),
+            scope_separator: ' ',
+            scope_aliases: Vec::new(),
+            scope_prefix: None,
+            silent_scopes: Vec::new(),
+            compares_scopes: true,
+            authorize_params: Vec::new(),
+            consent_param: None,
+            incremental_param: None,
+            refresh_tokens: true,
+            refresh_token_idle_days: None,
+            refresh_needs_redirect_uri: false,
+            probe: None,
+            consent_scope: None,
+        }
+    }
+
     /// An endpoint with its `{tenant}` filled in; `common` when none is named.
     #[must_use]
     pub fn endpoint(&self, template: &str, tenant: Option<&str>) -> String {
         template.replace("{tenant}", tenant.unwrap_or("common"))
     }
 
+    /// Whether an id_token has to come with every code.
+    #[must_use]
+    pub fn expects_id_token(&self) -> bool {
+        self.issuer.is_some() && self.identity_scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// Every path of a claim.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &str> {
+        let identity = match &self.identity {
+            IdentityRule::Stable(paths) => paths.as_slice(),
+            IdentityRule::None => &[],
+        };
+        let others = [&self.user_id_claims, &self.email_claims, &self.name_claims];
+        let all = identity.iter().chain(others.into_iter().flatten());
+        all.map(String::as_str)
+    }
+
+    /// Whether the token endpoint's answers hold more, or hold it elsewhere, than RFC 6749, 5.1 has it.
+    pub(crate) fn has_own_answers(&self) -> bool {
+        let tells = |path: &str| path.starts_with(TOKEN_STEP);
+        self.token_member.is_some() || !self.refresh_tokens || self.claims().any(tells)
+    }
+
     /// The one spelling of a scope that comparisons use.
     #[must_use]
-    pub fn canonical_scope<'a>(&self, scope: &'a str) -> &'a str {
-        let bare = self
-            .scope_prefix
+    pub fn canonical_scope<'a>(&'a self, scope: &'a str) -> &'a str {
+        let prefix = self.scope_prefix.as_deref();
+        let bare = prefix
             .and_then(|prefix| scope.strip_prefix(prefix))
             .unwrap_or(scope);
         self.scope_aliases
             .iter()
-            .find(|(written, _)| *written == bare)
+            .find(|(written, _)| written == bare)
             .map_or(bare, |(_, to)| to)
     }
 
     /// The scopes a sign-in asks the provider for: identity first, then what the caller wants.
     #[must_use]
     pub fn request_scopes(&self, wanted: &Scopes) -> Scopes {
-        let identity = Scopes::from_items(self.identity_scopes).unwrap_or_default();
+        let identity = Scopes::from_items(&self.identity_scopes).unwrap_or_default();
         let asked = identity.union(wanted);
         let mut seen: Vec<&str> = Vec::new();
         let once: Vec<&str> = asked
@@ -390,19 +413,20 @@ impl ProviderEntry {
     /// say (RFC 6749, 5.1: absent means as asked).
     #[must_use]
     pub fn missing_scopes(&self, asked: &Scopes, granted: Option<&Scopes>) -> Scopes {
-        let Some(granted) = granted.filter(|_| self.takes_scopes) else {
+        let Some(granted) = granted.filter(|_| self.compares_scopes) else {
             return Scopes::none();
         };
         let granted: Vec<&str> = granted.iter().map(|s| self.canonical_scope(s)).collect();
         asked.filtered(|scope| {
             let canonical = self.canonical_scope(scope);
-            !granted.contains(&canonical) && !self.silent_scopes.contains(&canonical)
+            !granted.contains(&canonical) && !self.silent_scopes.iter().any(|s| s == canonical)
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::clouds::{GOOGLE_EMAIL, GOOGLE_PROFILE, google, microsoft};
     use super::*;
 
     fn scopes(text: &str) -> Scopes {
@@ -419,6 +443,23 @@ mod tests {
                 "{provider}"
             );
         }
+    }
+
+    #[test]
+    fn a_catalogue_names_what_it_knows() {
+        let catalogue = Catalogue::default();
+        assert!(
+            catalogue
+                .names()
+                .starts_with("google, microsoft, yahoo, zoom, imap")
+        );
+        assert!(catalogue.names().ends_with(", salesforce, slack"));
+        let [slack, inbox] = ["slack", "inbox"].map(|name| name.parse::<Provider>().unwrap());
+        assert!(catalogue.knows(slack) && catalogue.knows(Provider::Imap));
+        assert!(!catalogue.knows(inbox));
+        assert_eq!(catalogue.title(&slack), "Slack");
+        assert_eq!(catalogue.title(&inbox), "inbox");
+        assert_eq!(catalogue.title(&Provider::Imap), "IMAP");
     }
 
     #[test]

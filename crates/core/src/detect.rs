@@ -215,8 +215,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn host(email: &str) -> Option<(&'static str, Option<&'static str>)> {
-        mail_host(email).map(|host| (host.provider.as_str(), host.imap_type))
+    fn host(email: &str) -> Option<(String, Option<&'static str>)> {
+        mail_host(email).map(|host| (host.provider.to_string(), host.imap_type))
     }
 
     #[test]
@@ -234,7 +234,11 @@ mod tests {
             ("a@aol.com", "imap", Some("aol")),
             ("a@gmx.net", "imap", Some("gmx")),
         ] {
-            assert_eq!(host(email), Some((provider, imap_type)), "{email}");
+            assert_eq!(
+                host(email),
+                Some((provider.to_owned(), imap_type)),
+                "{email}"
+            );
         }
     }
 

@@ -82,14 +82,17 @@ fn issuer_matches(entry: &ProviderEntry, claims: &Claims, tenant: Option<&str>) 
     let Some(issuer) = text(claims, "iss") else {
         return false;
     };
-    if !entry.issuer.contains("{tenant}") {
-        return same_issuer(issuer, &entry.issuer);
+    let Some(expected) = &entry.issuer else {
+        return false;
+    };
+    if !expected.contains("{tenant}") {
+        return same_issuer(issuer, expected);
     }
     let Some(tid) = text(claims, "tid") else {
         return false;
     };
     let tied_elsewhere = tenant.is_some_and(|t| is_uuid(t) && !t.eq_ignore_ascii_case(tid));
-    !tied_elsewhere && same_issuer(issuer, &entry.issuer.replace("{tenant}", tid))
+    !tied_elsewhere && same_issuer(issuer, &expected.replace("{tenant}", tid))
 }
 
 /// Google's id_tokens have named their issuer with and without the scheme.
@@ -111,33 +114,77 @@ fn audience_matches(claims: &Claims, client_id: &str) -> bool {
     among && text(claims, "azp").is_none_or(|azp| azp == client_id)
 }
 
-/// `iss` of the callback's query (RFC 9207): checked whenever the provider sends it.
+/// `iss` of the callback's query (RFC 9207): checked whenever the provider sends it and has an issuer.
 #[must_use]
 pub fn callback_issuer_is_acceptable(entry: &ProviderEntry, iss: Option<&str>) -> bool {
-    let Some(iss) = iss else { return true };
-    if entry.issuer.contains("{tenant}") {
+    let (Some(iss), Some(issuer)) = (iss, &entry.issuer) else {
+        return true;
+    };
+    if issuer.contains("{tenant}") {
         issuer_tenant(entry, iss).is_some()
     } else {
-        same_issuer(iss, &entry.issuer)
+        same_issuer(iss, issuer)
     }
 }
 
 /// The tenant that an issuer of the entry's form names.
 #[must_use]
 pub fn issuer_tenant<'a>(entry: &ProviderEntry, iss: &'a str) -> Option<&'a str> {
-    let (before, after) = entry.issuer.split_once("{tenant}")?;
+    let (before, after) = entry.issuer.as_ref()?.split_once("{tenant}")?;
     let tenant = iss.strip_prefix(before)?.strip_suffix(after)?;
     (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)
 }
 
+/// What a path into the token endpoint's answer begins with.
+pub(crate) const TOKEN_STEP: &str = "token.";
+
+/// What stands at the end of a path: the member of that very name, else step by step, dot by dot.
+fn at<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(path) {
+        return Some(value);
+    }
+    let (first, rest) = path.split_once('.')?;
+    at(claims.get(first)?.as_object()?, rest)
+}
+
+/// The text at a path; ids are whole numbers at some providers.
+fn told(claims: &Claims, path: &str) -> Option<String> {
+    match at(claims, path)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// What the claims of `entry` lead to in a token endpoint's answer, and nothing else of it.
+pub(crate) fn told_claims(entry: &ProviderEntry, answer: &Claims) -> Claims {
+    let mut kept = Claims::new();
+    let paths = entry.claims();
+    for path in paths.filter_map(|path| path.strip_prefix(TOKEN_STEP)) {
+        if let Some(text) = told(answer, path) {
+            kept.insert(path.to_owned(), Value::String(text));
+        }
+    }
+    kept
+}
+
+/// The user's primary address in a list of addresses, and whether the provider has verified it.
+#[must_use]
+pub fn primary_email(list: &Value) -> Option<(String, Option<bool>)> {
+    let is_primary = |one: &&Value| one.get("primary") == Some(&Value::Bool(true));
+    let primary = list.as_array()?.iter().find(is_primary)?;
+    let email = primary.get("email")?.as_str()?;
+    Some((email.to_owned(), email_verified(primary.get("verified"))))
+}
+
 /// The claims the provider's identity rule names, joined by `|`. A name `a|b` means the first present.
-fn identity_key(rule: IdentityRule, claims: &Claims) -> Option<String> {
+fn identity_key(rule: &IdentityRule, claims: &Claims) -> Option<String> {
     let IdentityRule::Stable(names) = rule else {
         return None;
     };
-    let values: Option<Vec<&str>> = names
+    let values: Option<Vec<String>> = names
         .iter()
-        .map(|name| name.split('|').find_map(|one| text(claims, one)))
+        .map(|name| name.split('|').find_map(|one| told(claims, one)))
         .collect();
     values.map(|values| values.join("|"))
 }
@@ -145,21 +192,22 @@ fn identity_key(rule: IdentityRule, claims: &Claims) -> Option<String> {
 /// The identity in `claims`, or `None` if there is no address in them.
 #[must_use]
 pub fn read_identity(entry: &ProviderEntry, claims: &Claims) -> Option<Identity> {
-    let first = |names: &[&str]| names.iter().find_map(|name| text(claims, name));
+    let first = |names: &[String]| {
+        let found = names.iter().find_map(|name| told(claims, name));
+        found.map(|text| clean(&text, 500))
+    };
     let email = entry
         .email_claims
         .iter()
-        .filter_map(|name| text(claims, name))
+        .filter_map(|name| told(claims, name))
         .find(|text| looks_like_email(text))?;
     let shown = |name: &str| text(claims, name).map(|t| clean(t, 500));
     Some(Identity {
-        key: identity_key(entry.identity, claims),
-        provider_user_id: first(entry.user_id_claims).map(|t| clean(t, 500)),
-        email: email.to_owned(),
+        key: identity_key(&entry.identity, claims),
+        provider_user_id: first(&entry.user_id_claims),
+        email,
         email_verified: email_verified(claims.get("email_verified")),
-        name: shown("name")
-            .or_else(|| shown("display_name"))
-            .or_else(|| joined_name(claims)),
+        name: first(&entry.name_claims).or_else(|| joined_name(claims)),
         given_name: shown("given_name").or_else(|| shown("first_name")),
         family_name: shown("family_name").or_else(|| shown("last_name")),
         picture: shown("picture"),

@@ -130,3 +130,53 @@ fn claims_without_an_address_are_no_identity() {
         );
     }
 }
+
+#[test]
+fn claims_are_found_by_their_name_and_by_their_path() {
+    let claims = claims(json!({
+        "a": {"b": {"c": "deep"}, "n": 7}, "a.b": "named", "https://x.test/id": "u", "empty": "", "list": ["x"],
+    }));
+    for (path, expected) in [
+        ("a.b.c", Some("deep")),
+        ("a.b", Some("named")),
+        ("a.n", Some("7")),
+        ("https://x.test/id", Some("u")),
+        ("a", None),
+        ("a.b.c.d", None),
+        ("a.", None),
+        (".", None),
+        ("empty", None),
+        ("list", None),
+        ("list.0", None),
+    ] {
+        assert_eq!(told(&claims, path).as_deref(), expected, "{path}");
+    }
+}
+
+#[test]
+fn rule_12_an_identity_of_several_claims_needs_them_all() {
+    let hubspot = entry("hubspot".parse().unwrap());
+    let whole = json!({"user": "a@b.c", "hub_id": 62515, "user_id": 123});
+    let identity = read_identity(&hubspot, &claims(&whole)).unwrap();
+    assert_eq!(identity.key.as_deref(), Some("62515|123"));
+    assert_eq!(identity.provider_user_id.as_deref(), Some("123"));
+    let half = json!({"user": "a@b.c", "user_id": 123});
+    assert_eq!(read_identity(&hubspot, &claims(&half)).unwrap().key, None);
+}
+
+#[test]
+fn the_primary_address_of_a_list_counts() {
+    let list = json!([
+        {"email": "old@b.c", "primary": false, "verified": true},
+        {"email": "a@b.c", "primary": true, "verified": false, "visibility": null},
+    ]);
+    assert_eq!(primary_email(&list), Some(("a@b.c".into(), Some(false))));
+    for other in [
+        json!([]),
+        json!({}),
+        json!([{"email": "a@b.c"}]),
+        Value::Null,
+    ] {
+        assert_eq!(primary_email(&other), None, "{other}");
+    }
+}

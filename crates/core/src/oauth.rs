@@ -1,7 +1,8 @@
 //! OAuth messages towards providers: building requests and reading answers (RFC 6749, OpenID Connect
 //! Core). Pure: sending them is the transport's work.
 
-use crate::catalogue::{ClientAuth, ProviderEntry};
+use crate::catalogue::{BodyFormat, ClientAuth, ProviderEntry};
+use crate::identity::{Claims, told_claims};
 use crate::scope::Scopes;
 use crate::time::UnixMillis;
 use base64::Engine as _;
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// An access token without a stated life is taken to live this long, in seconds. RFC 6749, 5.1 only
 /// recommends `expires_in`; the providers of the catalogue all give about an hour.
@@ -99,27 +101,32 @@ pub fn authorize_url(
         .append_pair("response_type", "code")
         .append_pair("client_id", request.client_id)
         .append_pair("redirect_uri", request.redirect_uri)
-        .append_pair("state", request.state)
-        .append_pair("nonce", request.nonce)
-        .append_pair("code_challenge", request.code_challenge)
-        .append_pair("code_challenge_method", "S256");
+        .append_pair("state", request.state);
+    if entry.issuer.is_some() {
+        query.append_pair("nonce", request.nonce);
+    }
+    if entry.pkce {
+        query
+            .append_pair("code_challenge", request.code_challenge)
+            .append_pair("code_challenge_method", "S256");
+    }
     if !request.scope.is_empty() {
-        query.append_pair("scope", &request.scope.to_string());
+        let separator = entry.scope_separator.to_string();
+        query.append_pair(&entry.scope_param, &request.scope.joined(&separator));
     }
     if let Some(hint) = request.login_hint {
         query.append_pair("login_hint", hint);
     }
-    let consent = entry.consent_param.filter(|_| request.force_consent);
-    let habits = entry.authorize_params.iter().copied();
+    let consent = entry.consent_param.as_ref();
+    let consent = consent.filter(|_| request.force_consent);
+    let habits = entry.authorize_params.iter();
     // A parameter given twice may count as neither (RFC 6749, 3.1).
-    let habits = habits.filter(|(name, _)| consent.is_none_or(|(forced, _)| *name != forced));
+    let habits = habits.filter(|(name, _)| consent.is_none_or(|(forced, _)| name != forced));
     for (name, value) in habits.chain(consent) {
         query.append_pair(name, value);
     }
-    if let Some((name, value)) = entry
-        .incremental_param
-        .filter(|_| !request.exclude_granted_scopes)
-    {
+    let incremental = entry.incremental_param.as_ref();
+    if let Some((name, value)) = incremental.filter(|_| !request.exclude_granted_scopes) {
         query.append_pair(name, value);
     }
     drop(query);
@@ -157,12 +164,16 @@ pub enum TokenGrant<'a> {
     },
 }
 
-/// A request to a token or revocation endpoint, ready to send. Its `Debug` shows no values.
+/// A request to a token, revocation or introspection endpoint, ready to send. Its `Debug` shows no values.
 pub struct TokenRequest {
     /// Where to.
     pub url: Url,
-    /// The form.
+    /// The members of the body.
     pub form: Vec<(&'static str, SecretString)>,
+    /// How the body is written.
+    pub format: BodyFormat,
+    /// Headers that the provider wants to see.
+    pub extra_headers: Vec<(String, String)>,
     /// The `Authorization` header, where the client proves itself so.
     pub authorization: Option<SecretString>,
 }
@@ -193,7 +204,8 @@ fn grant_form(entry: &ProviderEntry, grant: TokenGrant<'_>) -> Vec<(&'static str
                 ("code", code.clone()),
                 ("redirect_uri", secret(redirect_uri)),
             ];
-            form.extend(code_verifier.map(|verifier| ("code_verifier", secret(verifier))));
+            let verifier = code_verifier.filter(|_| entry.pkce);
+            form.extend(verifier.map(|verifier| ("code_verifier", secret(verifier))));
             form
         }
         TokenGrant::RefreshToken {
@@ -256,17 +268,29 @@ pub fn token_request(
     client: &Client,
     grant: TokenGrant<'_>,
 ) -> Result<TokenRequest, EndpointError> {
-    let endpoint = entry.endpoint(&entry.token_endpoint, client.tenant.as_deref());
-    let url = parse_endpoint(&endpoint)?;
-    let mut request = TokenRequest {
-        url,
-        form: grant_form(entry, grant),
-        authorization: None,
-    };
+    let form = grant_form(entry, grant);
+    let mut request = unproved(entry, client, &entry.token_endpoint, form)?;
     if !matches!(grant, TokenGrant::Assertion { .. }) {
         prove(entry, client, &mut request);
     }
     Ok(request)
+}
+
+/// A request to `endpoint` in which nobody says who asks.
+fn unproved(
+    entry: &ProviderEntry,
+    client: &Client,
+    endpoint: &str,
+    form: Vec<(&'static str, SecretString)>,
+) -> Result<TokenRequest, EndpointError> {
+    let endpoint = entry.endpoint(endpoint, client.tenant.as_deref());
+    Ok(TokenRequest {
+        url: parse_endpoint(&endpoint)?,
+        form,
+        format: entry.token_request,
+        extra_headers: entry.extra_headers.clone(),
+        authorization: None,
+    })
 }
 
 /// A revocation request (RFC 7009, 2.1), or `None` where the provider has no such endpoint.
@@ -281,15 +305,27 @@ pub fn revocation_request(
     let Some(endpoint) = &entry.revocation_endpoint else {
         return Ok(None);
     };
-    let url = parse_endpoint(&entry.endpoint(endpoint, client.tenant.as_deref()))?;
     let form = vec![("token", token.clone())];
-    let mut request = TokenRequest {
-        url,
-        form,
-        authorization: None,
-    };
+    let mut request = unproved(entry, client, endpoint, form)?;
     prove(entry, client, &mut request);
     Ok(Some(request))
+}
+
+/// A request for what `endpoint` knows of a token (RFC 7662, 2.1).
+///
+/// # Errors
+/// If the endpoint is no URL.
+pub fn introspection_request(
+    entry: &ProviderEntry,
+    client: &Client,
+    endpoint: &str,
+    token: &SecretString,
+) -> Result<TokenRequest, EndpointError> {
+    let hint = secret("access_token");
+    let form = vec![("token", token.clone()), ("token_type_hint", hint)];
+    let mut request = unproved(entry, client, endpoint, form)?;
+    prove(entry, client, &mut request);
+    Ok(request)
 }
 
 /// Tokens a provider gave.
@@ -303,15 +339,17 @@ pub struct TokenResponse {
     pub id_token: Option<SecretString>,
     /// Scopes, if the provider said which.
     pub scope: Option<Scopes>,
-    /// Life of the access token in seconds, made plausible.
-    pub expires_in_secs: i64,
+    /// Life of the access token in seconds, made plausible; none where it lasts until it is refused.
+    pub expires_in_secs: Option<i64>,
+    /// What the answer tells beside, of all that the entry's claims lead to.
+    pub told: Claims,
 }
 
 impl TokenResponse {
-    /// When the access token ends.
+    /// When the access token ends, if it does by itself.
     #[must_use]
-    pub const fn expires_at(&self, now: UnixMillis) -> UnixMillis {
-        now.plus_secs(self.expires_in_secs)
+    pub fn expires_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.expires_in_secs.map(|secs| now.plus_secs(secs))
     }
 }
 
@@ -368,22 +406,53 @@ struct RawError {
     error_codes: Vec<i64>,
 }
 
-/// Reads a token endpoint's answer. Unknown members are ignored (RFC 6749, 5.1).
+/// Reads a token endpoint's answer in the form of RFC 6749. Unknown members are ignored (5.1).
 #[must_use]
 pub fn read_token_answer(status: u16, body: &[u8]) -> TokenAnswer {
     if (200..300).contains(&status) {
         return read_tokens(status, body);
     }
-    match serde_json::from_slice::<RawError>(body)
-        .ok()
-        .and_then(|raw| read_error(status, raw))
-    {
+    match read_refusal(status, body) {
         Some(error) => TokenAnswer::Refused(error),
         None => TokenAnswer::Unintelligible {
             status,
             why: "an error without an OAuth error body",
         },
     }
+}
+
+/// Reads an answer of the token endpoint of `entry`: tokens where that provider puts them, and lives as it
+/// tells them.
+#[must_use]
+pub fn read_answer_of(entry: &ProviderEntry, status: u16, body: &[u8]) -> TokenAnswer {
+    if !entry.has_own_answers() {
+        return read_token_answer(status, body);
+    }
+    let Ok(Value::Object(whole)) = serde_json::from_slice::<Value>(body) else {
+        return read_token_answer(status, body);
+    };
+    let name = entry.token_member.as_deref();
+    let member = name.and_then(|name| whole.get(name));
+    // A refresh is answered without the member by some, with the tokens at the top.
+    let member = member.filter(|member| member.get("access_token").is_some());
+    let answer = match member.and_then(|member| serde_json::to_vec(member).ok()) {
+        Some(inner) => read_token_answer(status, &Zeroizing::new(inner)),
+        None => read_token_answer(status, body),
+    };
+    let TokenAnswer::Tokens(mut tokens) = answer else {
+        return answer;
+    };
+    tokens.told = told_claims(entry, &whole);
+    let says_when = member.map_or_else(|| whole.get("expires_in"), |m| m.get("expires_in"));
+    if !entry.refresh_tokens && says_when.is_none_or(Value::is_null) {
+        tokens.expires_in_secs = None;
+    }
+    TokenAnswer::Tokens(tokens)
+}
+
+fn read_refusal(status: u16, body: &[u8]) -> Option<ProviderError> {
+    let raw = serde_json::from_slice::<RawError>(body).ok()?;
+    read_error(status, raw)
 }
 
 fn read_tokens(status: u16, body: &[u8]) -> TokenAnswer {
@@ -394,10 +463,12 @@ fn read_tokens(status: u16, body: &[u8]) -> TokenAnswer {
         };
     };
     let Some(access_token) = raw.access_token.filter(|t| !t.is_empty()) else {
-        return TokenAnswer::Unintelligible {
+        // Some providers refuse with status 200.
+        let refused = read_refusal(status, body).map(TokenAnswer::Refused);
+        return refused.unwrap_or(TokenAnswer::Unintelligible {
             status,
             why: "an answer without access_token",
-        };
+        });
     };
     let present = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
     TokenAnswer::Tokens(Box::new(TokenResponse {
@@ -405,7 +476,8 @@ fn read_tokens(status: u16, body: &[u8]) -> TokenAnswer {
         refresh_token: present(raw.refresh_token),
         id_token: present(raw.id_token),
         scope: raw.scope.as_ref().and_then(read_scope),
-        expires_in_secs: read_lifetime(raw.expires_in.as_ref()),
+        expires_in_secs: Some(read_lifetime(raw.expires_in.as_ref())),
+        told: Claims::new(),
     }))
 }
 

@@ -80,6 +80,9 @@ fn rule_08_consent_can_be_forced_where_a_provider_application_can_be_lent() {
         (Provider::Microsoft, vec!["consent"]),
         (Provider::Yahoo, vec!["consent"]),
         (Provider::Zoom, vec![]),
+        ("linear".parse().unwrap(), vec!["consent"]),
+        ("atlassian".parse().unwrap(), vec!["consent"]),
+        ("github".parse().unwrap(), vec![]),
     ] {
         let url = authorize_url(&entry(provider), &request).unwrap();
         let asked = url.query_pairs().filter(|(name, _)| name == "prompt");
@@ -134,7 +137,7 @@ fn tokens_are_read_with_every_spelling_of_scope_and_lifetime() {
     let tokens = read(r#"{"access_token":"a","expires_in":"60","scope":["x","y"],"new":1}"#);
     assert_eq!(
         (
-            tokens.expires_in_secs,
+            tokens.expires_in_secs.unwrap(),
             tokens.scope.unwrap().to_string().as_str()
         ),
         (60, "x y")
@@ -152,7 +155,7 @@ fn tokens_are_read_with_every_spelling_of_scope_and_lifetime() {
         (r#","expires_in":0"#, DEFAULT_LIFETIME_SECS),
     ] {
         let body = format!(r#"{{"access_token":"a"{expires_in}}}"#);
-        assert_eq!(read(&body).expires_in_secs, expected, "{body}");
+        assert_eq!(read(&body).expires_in_secs, Some(expected), "{body}");
     }
 }
 
@@ -210,4 +213,95 @@ fn log_injection_a_providers_words_come_clean() {
     let hostile = "\u{202e}no\r\nWARN made up\u{2028}\u{1b}[2J\u{2066}x\u{85}";
     assert_eq!(clean(hostile, 500), "no  WARN made up  [2J x");
     assert_eq!(clean("Zugriff verweigert: Müller", 12), "Zugriff verw");
+}
+
+fn shipped(name: &str) -> ProviderEntry {
+    entry(name.parse().unwrap())
+}
+
+#[test]
+fn tokens_are_found_where_the_provider_puts_them() {
+    let slack = shipped("slack");
+    let read = |body: &str| match read_answer_of(&slack, 200, body.as_bytes()) {
+        TokenAnswer::Tokens(tokens) => tokens,
+        other => panic!("{other:?}"),
+    };
+    let body = r#"{"ok":true,"access_token":"xoxb","scope":"commands","team":{"id":"T1","name":"x"},
+        "authed_user":{"id":"U1","scope":"a,b","access_token":"xoxp"}}"#;
+    let tokens = read(body);
+    assert_eq!(tokens.access_token.expose_secret(), "xoxp");
+    assert_eq!(tokens.scope.unwrap().to_string(), "a b");
+    assert_eq!(tokens.expires_in_secs, None, "it lasts");
+    assert_eq!(tokens.told.len(), 2);
+    assert_eq!(tokens.told["team.id"], "T1");
+    let rotating =
+        read(r#"{"authed_user":{"access_token":"x","refresh_token":"r","expires_in":60}}"#);
+    assert_eq!(rotating.expires_in_secs, Some(60));
+    let refreshed = read(r#"{"ok":true,"access_token":"y","refresh_token":"s","expires_in":60}"#);
+    assert_eq!(refreshed.access_token.expose_secret(), "y");
+}
+
+#[test]
+fn rule_07_nothing_of_an_answer_is_kept_that_no_claim_leads_to() {
+    let body = br#"{"access_token":"the-token","workspace_id":"w","owner":{"user":{"id":"u","note":"n"}}}"#;
+    let TokenAnswer::Tokens(tokens) = read_answer_of(&shipped("notion"), 200, body) else {
+        panic!("no tokens");
+    };
+    let kept: Vec<_> = tokens.told.keys().map(String::as_str).collect();
+    assert_eq!(kept, ["owner.user.id", "workspace_id"]);
+    assert!(!format!("{tokens:?}").contains("the-token"));
+}
+
+#[test]
+fn a_refusal_is_one_whatever_its_status() {
+    let body = br#"{"error":"bad_verification_code","error_description":"expired"}"#;
+    for status in [200, 400] {
+        let TokenAnswer::Refused(error) = read_token_answer(status, body) else {
+            panic!("status {status}");
+        };
+        assert_eq!(
+            (error.error.as_str(), error.status),
+            ("bad_verification_code", status)
+        );
+    }
+    let empty = read_token_answer(200, br#"{"error":{"code":1}}"#);
+    assert!(matches!(empty, TokenAnswer::Unintelligible { .. }));
+}
+
+#[test]
+fn a_request_has_the_form_that_the_entry_names() {
+    let scope = Scopes::parse("a b").unwrap();
+    let request = AuthorizeRequest {
+        client_id: "c",
+        tenant: None,
+        redirect_uri: "https://k/cb",
+        scope: &scope,
+        state: "st",
+        nonce: "no",
+        code_challenge: "ch",
+        login_hint: None,
+        exclude_granted_scopes: true,
+        force_consent: false,
+    };
+    let url = authorize_url(&shipped("slack"), &request).unwrap();
+    let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+    assert_eq!(query["user_scope"], "a,b");
+    for absent in ["scope", "nonce", "code_challenge", "code_challenge_method"] {
+        assert!(!query.contains_key(absent), "{absent}");
+    }
+    let code = secret("code");
+    let grant = TokenGrant::AuthorizationCode {
+        code: &code,
+        redirect_uri: "https://k/cb",
+        code_verifier: Some("v"),
+    };
+    let notion = token_request(&shipped("notion"), &client(), grant).unwrap();
+    assert_eq!(notion.format, BodyFormat::Json);
+    assert!(notion.authorization.is_some());
+    assert_eq!(
+        notion.extra_headers,
+        [("notion-version".into(), "2025-09-03".into())]
+    );
+    let names: Vec<_> = notion.form.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["grant_type", "code", "redirect_uri"]);
 }

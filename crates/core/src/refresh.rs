@@ -1,6 +1,5 @@
 //! When to refresh, and how to go on after a refusal: pure schedules.
 
-use crate::provider::Provider;
 use crate::refusal::Blame;
 use crate::time::UnixMillis;
 
@@ -25,24 +24,12 @@ const RETRY_AFTER_MAX_MS: i64 = 60 * 60_000;
 pub const REST_MAX_MS: i64 = RETRY_AFTER_MAX_MS;
 const DAY_MS: i64 = 24 * 60 * 60_000;
 
-/// How long a provider keeps a refresh token that nobody uses, in milliseconds; `None` where no end is
-/// known.
+/// When a grant nobody uses must next be refreshed to stay alive: a third of the days for which the provider
+/// keeps a refresh token that nobody uses, so that two whole attempts may fail. `jitter` in 0..=1000 spreads
+/// grants made together over a tenth.
 #[must_use]
-pub const fn inactivity_limit_ms(provider: Provider) -> Option<i64> {
-    match provider {
-        // Six months by Google's documentation.
-        Provider::Google => Some(180 * DAY_MS),
-        // 90 days by Microsoft's; Zoom's older page says years, newer ones 90 days.
-        Provider::Microsoft | Provider::Zoom => Some(90 * DAY_MS),
-        _ => None,
-    }
-}
-
-/// When a grant nobody uses must next be refreshed to stay alive: a third of the provider's limit, so
-/// that two whole attempts may fail. `jitter` in 0..=1000 spreads grants made together over a tenth.
-#[must_use]
-pub fn keep_alive_at(provider: Provider, now: UnixMillis, jitter: u16) -> Option<UnixMillis> {
-    let third = inactivity_limit_ms(provider)? / 3;
+pub fn keep_alive_at(idle_days: Option<u16>, now: UnixMillis, jitter: u16) -> Option<UnixMillis> {
+    let third = i64::from(idle_days?) * DAY_MS / 3;
     let spread = third / 10 * i64::from(jitter.min(1000)) / 1000;
     Some(now.plus_ms(third - spread))
 }
@@ -276,18 +263,17 @@ mod tests {
 
     #[test]
     fn grants_nobody_uses_are_kept_alive_well_before_the_limit() {
-        for provider in Provider::ALL {
-            let Some(limit) = inactivity_limit_ms(provider) else {
-                continue;
-            };
+        for days in [1, 60, 90, 180] {
+            let limit = i64::from(days) * DAY_MS;
             for jitter in [0, 500, 1000, u16::MAX] {
-                let at = keep_alive_at(provider, NOW, jitter).unwrap();
+                let at = keep_alive_at(Some(days), NOW, jitter).unwrap();
                 assert!(
                     at.0 - NOW.0 <= limit / 3 && at.0 - NOW.0 >= limit / 4,
-                    "{provider}"
+                    "{days}"
                 );
             }
         }
+        assert_eq!(keep_alive_at(None, NOW, 0), None);
     }
 
     #[test]

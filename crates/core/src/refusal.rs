@@ -59,7 +59,7 @@ impl Blame {
 use Blame::{Credential, OtherClient, Ours, TenantAdmin, Transient, User};
 
 /// `error` words of RFC 6749, 5.2, OpenID Connect and the providers' own.
-pub const WORDS: [(&str, Blame); 25] = [
+pub const WORDS: [(&str, Blame); 37] = [
     ("invalid_grant", User),
     ("interaction_required", User),
     ("consent_required", User),
@@ -85,6 +85,21 @@ pub const WORDS: [(&str, Blame); 25] = [
     ("unsupported_grant_type", Ours),
     ("INVALID_INPUT", Ours),
     ("invalid_target", Ours),
+    // GitHub's.
+    ("bad_refresh_token", User),
+    ("incorrect_client_credentials", Credential),
+    // Salesforce's.
+    ("inactive_user", User),
+    ("inactive_org", TenantAdmin),
+    ("invalid_client_id", Credential),
+    // Slack's; the client's id as above.
+    ("invalid_refresh_token", User),
+    ("token_revoked", User),
+    ("account_inactive", User),
+    ("bad_client_secret", Credential),
+    ("ratelimited", Transient),
+    ("internal_error", Transient),
+    ("service_unavailable", Transient),
 ];
 
 /// Microsoft's numbers (`AADSTS…`), which refine the word.

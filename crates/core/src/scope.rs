@@ -128,6 +128,12 @@ impl Scopes {
         Self(list)
     }
 
+    /// The scopes as one text with `separator` between them.
+    #[must_use]
+    pub fn joined(&self, separator: &str) -> String {
+        self.0.join(separator)
+    }
+
     /// Keeps the scopes `keep` accepts.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
@@ -138,7 +144,7 @@ impl Scopes {
 /// Space-separated, as RFC 6749 writes them.
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        f.write_str(&self.joined(" "))
     }
 }
 

@@ -69,7 +69,7 @@ pub struct TokenSet {
     pub has_refresh_token: bool,
     /// Scopes the provider granted.
     pub scope: Scopes,
-    /// When the access token ends, if the provider said so.
+    /// When the access token ends; none if it lasts until the provider refuses it.
     pub access_expires_at: Option<UnixMillis>,
     /// Names the user's consent at the provider: provider, project (else client id) and identity.
     /// Revoking one token set of a consent ends them all.
@@ -93,7 +93,7 @@ impl TokenSet {
             };
             freshness(life, now, jitter)
         };
-        self.access_expires_at.map_or(Freshness::Stale, judge)
+        self.access_expires_at.map_or(Freshness::Fresh, judge)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::name::check_name;
 use crate::tenant_json::check_member;
+use keyway_core::catalogue::Catalogue;
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialSecret, CredentialType, Owner};
@@ -70,6 +71,11 @@ pub(crate) fn missing(provider: Provider) -> Error {
     ))
 }
 
+/// What is wrong with the name of a provider that nothing describes.
+pub(crate) fn unknown(catalogue: &Catalogue) -> String {
+    format!("unknown provider; use one of: {}", catalogue.names())
+}
+
 /// A credential about to be stored with its first secret, if it has one of its own.
 pub(crate) struct NewCredentialRows {
     pub(crate) credential: Credential,
@@ -87,11 +93,12 @@ impl Engine {
         caller: &Caller,
         new: NewConnector,
     ) -> Result<Connector, Error> {
+        if !self.catalogue().knows(new.provider) {
+            return Err(Error::field("provider", unknown(self.catalogue())));
+        }
         let members = check_settings(new.provider, &new.settings)?;
-        let name = new
-            .name
-            .clone()
-            .unwrap_or_else(|| new.provider.title().to_owned());
+        let title = self.catalogue().title(&new.provider);
+        let name = new.name.clone().unwrap_or_else(|| title.to_owned());
         check_name(&name)?;
         let mut connector = self.connector_row(caller, &new, name);
         check_member("settings", &connector.settings)?;
@@ -213,7 +220,11 @@ impl Engine {
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.connector(id, provider).await }));
-        job.await?.ok_or_else(|| missing(provider))
+        job.await?
+            .ok_or_else(|| match self.catalogue().knows(provider) {
+                true => missing(provider),
+                false => Error::field("provider", unknown(self.catalogue())),
+            })
     }
 
     /// Changes a connector. A new default decides later sign-ins only: no grant moves (rule 2).

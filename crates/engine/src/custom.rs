@@ -388,6 +388,7 @@ impl Engine {
             external_id: request.external_id.clone(),
             name: request.name.clone(),
             settings: None,
+            idle_days: self.idle_days(connector.provider),
             expected: None,
             voucher: Voucher::Application,
             new_grant_id: GrantId::generate(now, self.entropy()),

@@ -47,10 +47,12 @@ impl Engine {
         if !is_tenant(name) {
             return Ok(None);
         }
-        if is_uuid(name) || !entry.issuer.contains("{tenant}") {
+        let template = entry.issuer.as_deref();
+        let template = template.filter(|issuer| !is_uuid(name) && issuer.contains("{tenant}"));
+        let Some(template) = template else {
             return Ok(Some(name.to_ascii_lowercase()));
-        }
-        let issuer = entry.endpoint(&entry.issuer, Some(name));
+        };
+        let issuer = entry.endpoint(template, Some(name));
         let url = Url::parse(&format!("{issuer}/.well-known/openid-configuration"));
         let url = url.map_err(|error| ProviderFailure::Ours(Error::internal(error)))?;
         let answer = self.get_openly(url).await?;

@@ -2,7 +2,7 @@
 
 use crate::cache::Cache;
 use crate::detect::DetectionLimiter;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::follower::STALE_AFTER;
 use crate::keyring::reseal::LastRun;
 use crate::provider_keys::ProviderKeyCache;
@@ -161,6 +161,14 @@ fn keep_lendable(settings: &mut Settings, catalogue: &Catalogue) {
     });
 }
 
+/// What is stored for a provider outlives its entry in the operator's configuration.
+pub(crate) fn undescribed(provider: Provider) -> Error {
+    let message = format!(
+        "This server's configuration no longer describes the provider {provider}; contact its administrator."
+    );
+    Error::new(ErrorKind::Internal, message)
+}
+
 /// Credentials whose last probe is remembered.
 const PROBES_REMEMBERED: usize = 1024;
 /// How long a stop waits for work under way: longer than a provider may take to answer a refresh, since
@@ -270,14 +278,27 @@ impl Engine {
         self.settings().serve_through_outage > STALE_AFTER && following.is_seen()
     }
 
+    /// What providers are like.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.inner.parts.catalogue
+    }
+
     /// The catalogue's entry of an OAuth provider.
     pub(crate) fn entry(&self, provider: Provider) -> Result<&ProviderEntry, Error> {
-        self.inner.parts.catalogue.entry(provider).ok_or_else(|| {
-            Error::field(
+        let entry = self.catalogue().entry(provider);
+        entry.ok_or_else(|| match provider {
+            Provider::Other(_) => undescribed(provider),
+            _ => Error::field(
                 "provider",
                 format_args!("{provider} users do not sign in through OAuth"),
-            )
+            ),
         })
+    }
+
+    /// How long the provider keeps a refresh token that nobody uses, in days, where an end is known.
+    pub(crate) fn idle_days(&self, provider: Provider) -> Option<u16> {
+        self.catalogue().entry(provider)?.refresh_token_idle_days
     }
 
     /// Runs `job` in one transaction, appends the changes it names in that same transaction (rule 10),
@@ -330,13 +351,37 @@ impl Engine {
         self.inner.tracker.spawn_on(work, &self.inner.parts.runtime);
     }
 
-    /// Starts what a server does by itself: following other processes' changes, telling providers of
+    /// Starts what a server does by itself: a word of what the configuration lacks, following other processes' changes, telling providers of
     /// revocations, keeping grants alive, sweeping what has expired. Ends at [`Engine::shutdown`].
     pub fn run_background(&self) {
         self.inner.cache.following.begin();
         self.in_background(self.clone().follow_changes(self.inner.stop.clone()));
         self.in_background(self.clone().follow_keys());
+        self.in_background(self.clone().warn_of_undescribed());
         self.start_rounds();
+    }
+
+    /// Providers that some application has a connector for, and that nothing describes: their entries were
+    /// taken out of the operator's configuration.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn undescribed_providers(&self) -> Result<Vec<Provider>, Error> {
+        let job = self
+            .store()
+            .read(|s| Box::pin(async move { s.connector_providers().await }));
+        let mut used = job.await?;
+        used.retain(|provider| !self.catalogue().knows(*provider));
+        Ok(used)
+    }
+
+    async fn warn_of_undescribed(self) {
+        for provider in self.undescribed_providers().await.unwrap_or_default() {
+            tracing::warn!(
+                %provider,
+                "there are connectors for a provider that the configuration does not describe: nobody signs in through them, and no token of theirs is refreshed"
+            );
+        }
     }
 
     /// Whether background work is to end.

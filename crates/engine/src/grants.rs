@@ -81,7 +81,7 @@ impl Engine {
     /// An application's grants. Sign-ins that were never exchanged are not among them.
     ///
     /// # Errors
-    /// If the database does not answer.
+    /// If the filter names a provider that nothing describes, or the database does not answer.
     pub async fn grants(
         &self,
         caller: &Caller,
@@ -89,6 +89,11 @@ impl Engine {
         page: Page,
     ) -> Result<Vec<Grant>, Error> {
         let id = caller.application_id;
+        let catalogue = self.catalogue();
+        if filter.provider.is_some_and(|p| !catalogue.knows(p)) {
+            let message = format!("provider: {}", crate::connectors::unknown(catalogue));
+            return Err(Error::new(ErrorKind::InvalidQuery, message));
+        }
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.grants(id, &filter, page).await }));

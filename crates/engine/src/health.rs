@@ -116,6 +116,8 @@ impl Engine {
         };
         let asked = match credential.credential_type {
             CredentialType::ServiceAccount => self.ask_with_assertion(entry, credential).await,
+            // Nothing harmless would tell.
+            _ if entry.probe.is_none() => return,
             CredentialType::Connector | CredentialType::AdminConsent => {
                 match self.client(credential).await {
                     Ok(client) => self.ask_provider(entry, &client).await,
@@ -154,7 +156,7 @@ impl Engine {
         entry: &ProviderEntry,
         credential: &Credential,
     ) -> Option<ProviderFailure> {
-        let scope = Scopes::from_items(entry.identity_scopes).unwrap_or_default();
+        let scope = Scopes::from_items(&entry.identity_scopes).unwrap_or_default();
         let signed = self.signed_assertion(credential, None, &scope).await;
         let (client, assertion) = match signed {
             Ok(signed) => signed,
@@ -166,6 +168,7 @@ impl Engine {
         self.provider_tokens(entry, &client, grant).await.err()
     }
 
+    /// What stands in the way of the client, if anything does; of a provider that can be asked.
     async fn ask_provider(
         &self,
         entry: &ProviderEntry,
@@ -173,7 +176,7 @@ impl Engine {
     ) -> Option<ProviderFailure> {
         let redirect_uri = self.callback_uri();
         let code = SecretString::from("keyway-probe".to_owned());
-        let grant = match entry.probe? {
+        let grant = match entry.probe.as_ref()? {
             Probe::ImpossibleCode => TokenGrant::AuthorizationCode {
                 code: &code,
                 redirect_uri: &redirect_uri,

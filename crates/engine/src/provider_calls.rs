@@ -4,12 +4,16 @@
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::provider_keys::SignatureError;
-use keyway_core::catalogue::ProviderEntry;
+use crate::proxy::extra_headers;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
+use keyway_core::catalogue::{BodyFormat, ProviderEntry, UserinfoMethod};
 use keyway_core::credential::Credential;
-use keyway_core::identity::{Claims, Expected, check_claims, read_identity};
+use keyway_core::identity::{Claims, Expected, check_claims, primary_email, read_identity};
 use keyway_core::oauth::{
-    Client, ProviderError, TokenAnswer, TokenGrant, TokenRequest, TokenResponse, read_token_answer,
-    token_request,
+    Client, ProviderError, TokenAnswer, TokenGrant, TokenRequest, TokenResponse,
+    introspection_request, read_answer_of, token_request,
 };
 use keyway_core::sign_in::Identity;
 use keyway_outbound::{CallError, CallErrorKind, Request, Response, Whose};
@@ -118,7 +122,7 @@ impl Engine {
             .map_err(|error| ProviderFailure::Ours(Error::internal(error)))?;
         let answer = self.send_form(request, TOKEN_CALL_DEADLINE).await?;
         let retry_after_secs = answer.retry_after_secs(self.now().as_secs());
-        match read_token_answer(answer.status.as_u16(), &answer.body) {
+        match read_answer_of(entry, answer.status.as_u16(), &answer.body) {
             TokenAnswer::Tokens(tokens) => Ok(*tokens),
             TokenAnswer::Refused(error) => Err(ProviderFailure::Refused(ProviderError {
                 retry_after_secs,
@@ -141,13 +145,10 @@ impl Engine {
         request: TokenRequest,
         deadline: Duration,
     ) -> Result<Response, ProviderFailure> {
-        let pairs = request
-            .form
-            .iter()
-            .map(|(name, value)| (*name, value.expose_secret()));
-        let mut call = Request::post_form(request.url.clone(), pairs)
+        let call = written(&request)
             .with_deadline(deadline)
             .with_max_response_bytes(ANSWER_MAX_BYTES);
+        let mut call = with_headers(call, &request.extra_headers);
         if let Some(authorization) = &request.authorization {
             call = call
                 .with_authorization(authorization.expose_secret())
@@ -169,21 +170,26 @@ impl Engine {
         tokens: &TokenResponse,
         nonce: Option<&str>,
     ) -> Result<Identity, ProviderFailure> {
-        let mut claims = match &tokens.id_token {
+        let id_token = tokens.id_token.as_ref();
+        let mut claims = match id_token.filter(|_| entry.issuer.is_some()) {
             Some(token) => self.id_token_claims(entry, client, token, nonce).await?,
-            None if nonce.is_some() && entry.identity_scopes.contains(&"openid") => {
+            None if nonce.is_some() && entry.expects_id_token() => {
                 let why =
                     "no id_token came with the code, so the sign-in's nonce cannot be checked";
                 return Err(ProviderFailure::Nonsense(why.to_owned()));
             }
             None => Claims::new(),
         };
+        // The token endpoint's own word, which no other answer may stand in for.
+        claims.insert("token".to_owned(), tokens.told.clone().into());
         if read_identity(entry, &claims).is_none_or(|identity| identity.key.is_none()) {
             let more = self.userinfo(entry, client, &tokens.access_token).await?;
             same_subject(&claims, &more)?;
             for (name, value) in more {
                 claims.entry(name).or_insert(value);
             }
+            self.add_address(entry, &tokens.access_token, &mut claims)
+                .await?;
         }
         read_identity(entry, &claims).ok_or_else(|| {
             ProviderFailure::Nonsense(
@@ -191,6 +197,26 @@ impl Engine {
                     .to_owned(),
             )
         })
+    }
+
+    /// The user's primary address, where the provider lists addresses. A list that may not be seen adds none.
+    async fn add_address(
+        &self,
+        entry: &ProviderEntry,
+        access_token: &SecretString,
+        claims: &mut Claims,
+    ) -> Result<(), ProviderFailure> {
+        let Some(endpoint) = &entry.email_endpoint else {
+            return Ok(());
+        };
+        let call = as_bearer(reading(parse(endpoint)?), access_token)?;
+        let answer = self.read(with_headers(call, &entry.extra_headers)).await?;
+        let list = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if let Some((email, verified)) = primary_email(&list) {
+            claims.insert("email".to_owned(), email.into());
+            claims.insert("email_verified".to_owned(), verified.into());
+        }
+        Ok(())
     }
 
     async fn id_token_claims(
@@ -226,12 +252,10 @@ impl Engine {
         client: &Client,
         access_token: &SecretString,
     ) -> Result<Claims, ProviderFailure> {
-        let Some(endpoint) = &entry.userinfo_endpoint else {
+        let answer = self.userinfo_answer(entry, client, access_token).await?;
+        let Some(answer) = answer else {
             return Ok(Claims::new());
         };
-        let endpoint = entry.endpoint(endpoint, client.tenant.as_deref());
-        let url = Url::parse(&endpoint).map_err(|e| ProviderFailure::Ours(Error::internal(e)))?;
-        let answer = self.get_as(url, access_token).await?;
         if !answer.status.is_success() {
             let why = format!("userinfo answered status {}", answer.status.as_u16());
             return Err(ProviderFailure::Nonsense(why));
@@ -240,17 +264,79 @@ impl Engine {
             .map_err(|_| ProviderFailure::Nonsense("userinfo is not a JSON object".into()))
     }
 
+    /// What the provider answers when it is asked whose the token is. `None` if it cannot be asked.
+    async fn userinfo_answer(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+        access_token: &SecretString,
+    ) -> Result<Option<Response>, ProviderFailure> {
+        let Some(endpoint) = &entry.userinfo_endpoint else {
+            return Ok(None);
+        };
+        if entry.userinfo_method == UserinfoMethod::Introspect {
+            let request = introspection_request(entry, client, endpoint, access_token);
+            let request = request.map_err(|e| ProviderFailure::Ours(Error::internal(e)))?;
+            let answer = self.send_form(request, IDENTITY_CALL_DEADLINE).await?;
+            return self.heard(answer).map(Some);
+        }
+        let url = parse(&entry.endpoint(endpoint, client.tenant.as_deref()))?;
+        let mut call = as_bearer(reading(url), access_token)?;
+        if entry.userinfo_method == UserinfoMethod::Post {
+            call.method = Method::POST;
+        }
+        if let Some(body) = &entry.userinfo_body {
+            call = call.with_header(CONTENT_TYPE, JSON);
+            call.body = Bytes::from(body.clone());
+        }
+        let call = with_headers(call, &entry.extra_headers);
+        self.read(call).await.map(Some)
+    }
+
+    /// An access token that nothing renews, if the provider still honours it; where that cannot be asked, it is
+    /// taken to.
+    pub(crate) async fn still_honoured(
+        &self,
+        entry: &ProviderEntry,
+        client: &Client,
+        access_token: &SecretString,
+    ) -> Result<TokenResponse, ProviderFailure> {
+        let answer = self.userinfo_answer(entry, client, access_token).await?;
+        let status = match &answer {
+            None => 200,
+            // RFC 7662, 2.2: a token that is good no more is told with status 200.
+            Some(answer) if says_inactive(entry, &answer.body) => 401,
+            Some(answer) => answer.status.as_u16(),
+        };
+        match status {
+            200..300 => Ok(TokenResponse {
+                access_token: access_token.clone(),
+                refresh_token: None,
+                id_token: None,
+                scope: None,
+                expires_in_secs: None,
+                told: Claims::new(),
+            }),
+            401 => Err(ProviderFailure::Refused(ProviderError {
+                error: "invalid_grant".to_owned(),
+                description: Some("the provider no longer honours the access token".to_owned()),
+                status,
+                ..ProviderError::default()
+            })),
+            _ => {
+                let why = format!("userinfo answered status {status}");
+                Err(ProviderFailure::Nonsense(why))
+            }
+        }
+    }
+
     /// Reads something of the provider's with an access token. An overload is no answer.
     pub(crate) async fn get_as(
         &self,
         url: Url,
         access_token: &SecretString,
     ) -> Result<Response, ProviderFailure> {
-        let authorization = format!("Bearer {}", access_token.expose_secret());
-        let call = reading(url)
-            .with_authorization(&authorization)
-            .map_err(|_| ProviderFailure::Nonsense("an access token no header can hold".into()))?;
-        self.read(call).await
+        self.read(as_bearer(reading(url), access_token)?).await
     }
 
     /// Reads something that the provider tells everybody.
@@ -260,7 +346,10 @@ impl Engine {
 
     async fn read(&self, call: Request) -> Result<Response, ProviderFailure> {
         let answer = self.inner.parts.transport.send(call).await;
-        let answer = answer.map_err(ProviderFailure::Unreachable)?;
+        self.heard(answer.map_err(ProviderFailure::Unreachable)?)
+    }
+
+    fn heard(&self, answer: Response) -> Result<Response, ProviderFailure> {
         match answer.status.as_u16() {
             status if status == 429 || status >= 500 => Err(ProviderFailure::Overloaded {
                 status,
@@ -271,10 +360,51 @@ impl Engine {
     }
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn parse(endpoint: &str) -> Result<Url, ProviderFailure> {
+    Url::parse(endpoint).map_err(|error| ProviderFailure::Ours(Error::internal(error)))
+}
+
+/// A token request as its provider reads it.
+fn written(request: &TokenRequest) -> Request {
+    let members = request.form.iter();
+    let members = members.map(|(name, value)| (*name, value.expose_secret()));
+    let url = request.url.clone();
+    match request.format {
+        BodyFormat::Form => Request::post_form(url, members),
+        BodyFormat::Json => {
+            let object: serde_json::Map<_, _> = members
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
+            let mut call = Request::new(Method::POST, url).with_header(CONTENT_TYPE, JSON);
+            call.body = serde_json::Value::Object(object).to_string().into();
+            call
+        }
+    }
+}
+
+fn with_headers(call: Request, pairs: &[(String, String)]) -> Request {
+    let headers = extra_headers(pairs).into_iter();
+    headers.fold(call, |call, (name, value)| call.with_header(name, value))
+}
+
+fn as_bearer(call: Request, access_token: &SecretString) -> Result<Request, ProviderFailure> {
+    let authorization = format!("Bearer {}", access_token.expose_secret());
+    call.with_authorization(&authorization)
+        .map_err(|_| ProviderFailure::Nonsense("an access token no header can hold".into()))
+}
+
 fn reading(url: Url) -> Request {
     Request::get(url)
         .with_deadline(IDENTITY_CALL_DEADLINE)
         .with_max_response_bytes(ANSWER_MAX_BYTES)
+}
+
+fn says_inactive(entry: &ProviderEntry, body: &[u8]) -> bool {
+    let claims: Claims = serde_json::from_slice(body).unwrap_or_default();
+    entry.userinfo_method == UserinfoMethod::Introspect
+        && claims.get("active") == Some(&serde_json::Value::Bool(false))
 }
 
 /// A userinfo answer about somebody else must not be used (OpenID Connect Core, 5.3.2).

@@ -14,8 +14,8 @@ use secrecy::SecretString;
 pub struct ProviderToken {
     /// The token.
     pub access_token: SecretString,
-    /// When it ends.
-    pub expires_at: UnixMillis,
+    /// When it ends; none if it lasts until the provider refuses it.
+    pub expires_at: Option<UnixMillis>,
     /// What it is for.
     pub scope: Scopes,
     /// The credential it was issued to.

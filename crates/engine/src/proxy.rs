@@ -3,10 +3,11 @@
 
 use crate::cache::KnownGrant;
 use crate::caller::Principal;
-use crate::engine::Engine;
+use crate::engine::{Engine, undescribed};
 use crate::error::{Error, ErrorKind};
 use crate::refresh::{OpenedToken, check_usable};
-use keyway_core::catalogue::Catalogue;
+use http::{HeaderName, HeaderValue};
+use keyway_core::catalogue::{Catalogue, ProviderEntry};
 use keyway_core::grant::GrantLocator;
 use keyway_core::ids::GrantId;
 use keyway_core::provider::Provider;
@@ -23,13 +24,28 @@ pub struct ApiHost {
     pub base: ApiBase,
     /// Whom to connect to.
     pub origin: Arc<Origin>,
+    /// Headers that the provider wants to see, where the caller sends none of the name.
+    pub extra_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ApiHost {
-    fn new(base: ApiBase) -> Option<Arc<Self>> {
+    fn new(base: ApiBase, entry: &ProviderEntry) -> Option<Arc<Self>> {
         let origin = Arc::new(Origin::new(base.is_tls, &base.authority)?);
-        Some(Arc::new(Self { base, origin }))
+        Some(Arc::new(Self {
+            base,
+            origin,
+            extra_headers: extra_headers(&entry.extra_headers),
+        }))
     }
+}
+
+/// An entry's headers, as a message has them.
+pub(crate) fn extra_headers(pairs: &[(String, String)]) -> Vec<(HeaderName, HeaderValue)> {
+    let parsed = pairs.iter().map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_str(value).ok()?))
+    });
+    parsed.flatten().collect()
 }
 
 /// Every host calls may go to: read once from the catalogue, never from a request.
@@ -38,17 +54,14 @@ pub(crate) struct ApiHosts(BTreeMap<Provider, Vec<Arc<ApiHost>>>);
 
 impl ApiHosts {
     pub(crate) fn of(catalogue: &Catalogue) -> Self {
-        let entries = Provider::ALL.into_iter().filter_map(|provider| {
-            let entry = catalogue.entry(provider)?;
+        let entries = catalogue.entries().map(|entry| {
             let own = ApiBase::parse(&entry.api_base_url);
             let others = entry.api_hosts.iter();
             let others = others.map(|host| ApiBase::parse(&format!("https://{host}")));
             // The provider's own base is the first.
             let hosts = std::iter::once(own).chain(others);
-            Some((
-                provider,
-                hosts.filter_map(|base| ApiHost::new(base?)).collect(),
-            ))
+            let hosts = hosts.filter_map(|base| ApiHost::new(base?, entry));
+            (entry.provider, hosts.collect())
         });
         Self(entries.collect())
     }
@@ -62,6 +75,7 @@ impl ApiHosts {
         };
         chosen.ok_or_else(|| match named {
             Some(_) => Error::new(ErrorKind::InvalidRequest, CallRefused::Host.to_string()),
+            None if matches!(provider, Provider::Other(_)) => undescribed(provider),
             None => Error::new(
                 ErrorKind::InvalidRequest,
                 format!("{provider} has no API that can be called on behalf of a grant"),

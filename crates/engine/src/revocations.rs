@@ -5,6 +5,7 @@ use crate::applications::changed_meanwhile;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::provider_calls::ProviderFailure;
+use keyway_core::catalogue::RevokedToken;
 use keyway_core::ids::{ApplicationId, TokenSetId};
 use keyway_core::oauth::revocation_request;
 use keyway_core::sign_in::CODE_LIFETIME_SECS;
@@ -200,7 +201,10 @@ impl Engine {
         let Ok(tokens) = self.open_tokens(set) else {
             return Ok(None);
         };
-        let token = tokens.refresh_token.unwrap_or(tokens.access_token);
+        let refresh_token = tokens.refresh_token;
+        let refresh_token =
+            refresh_token.filter(|_| entry.revocation_token == RevokedToken::Refresh);
+        let token = refresh_token.unwrap_or(tokens.access_token);
         Ok(revocation_request(entry, &client, &token).ok().flatten())
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Authentication {
     pub(crate) name: Option<String>,
     /// What the grant shows of its account from now on; `None` leaves what it shows.
     pub(crate) settings: Option<Map<String, Value>>,
+    /// How long the provider keeps a refresh token that nobody uses, in days, where an end is known.
+    pub(crate) idle_days: Option<u16>,
     pub(crate) expected: Option<GrantId>,
     pub(crate) voucher: Voucher,
     /// The id of the grant if it is a new one.
@@ -146,7 +148,7 @@ pub(crate) async fn transfer(
             (renew_grant(s, grant, &auth).await?, Action::Reauthenticated)
         }
     };
-    swap_openers(s, &grant, opener, auth.now).await?;
+    swap_openers(s, &grant, opener, &auth).await?;
     let change = grant_change(&grant, action, &auth.actor, auth.now);
     Ok(Transferred {
         grant,
@@ -277,8 +279,9 @@ async fn swap_openers(
     s: &mut Session<'_>,
     grant: &Grant,
     opener: Opener,
-    now: UnixMillis,
+    auth: &Authentication,
 ) -> Result<(), Error> {
+    let now = auth.now;
     if let Some(old) = s.current_token_set(grant.application_id, grant.id).await? {
         s.delete_token_set(grant.application_id, old.id).await?;
     }
@@ -287,7 +290,7 @@ async fn swap_openers(
         Opener::Nothing => return Ok(()),
         Opener::Tokens(set) => {
             store_tokens(s, grant, *set, now).await?;
-            keep_alive_at(grant.provider, now, jitter)
+            keep_alive_at(auth.idle_days, now, jitter)
         }
         Opener::Passwords(secret) => {
             store_passwords(s, grant, *secret).await?;
@@ -441,6 +444,7 @@ mod tests {
             external_id: None,
             name: None,
             settings: None,
+            idle_days: None,
             expected: None,
             voucher: Voucher::Application,
             new_grant_id: GrantId::from_u128(9),

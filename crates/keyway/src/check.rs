@@ -3,7 +3,7 @@
 use crate::cli::ConfigCheckArgs;
 use crate::config::environment::Environment;
 use crate::config::setting::{Origin, Setting};
-use crate::config::{Config, MasterKeySource, providers};
+use crate::config::{Config, MasterKeySource};
 use crate::output;
 use keyway_engine::{AllowedApplications, SharedApp};
 use serde_json::{Map, Value, json};
@@ -84,10 +84,12 @@ fn as_json(config: &Config, lines: &[Line]) -> Value {
 
 fn lines(config: &Config) -> Vec<Line> {
     let mut lines = basic(config);
-    for (provider, overrides) in &config.providers {
-        let named = providers::named(overrides);
-        lines.extend(named.into_iter().map(|(name, value)| {
-            Line::new(format!("providers.{provider}.{name}"), value, Origin::File)
+    for (provider, form) in &config.providers.tables {
+        let set = serde_json::to_value(form).unwrap_or_default();
+        let set = set.as_object().into_iter().flatten();
+        lines.extend(set.map(|(name, value)| {
+            let name = format!("providers.{provider}.{name}");
+            Line::new(name, shown(value), Origin::File)
         }));
     }
     for (provider, app) in &config.shared_apps {
@@ -133,6 +135,14 @@ fn lines(config: &Config) -> Vec<Line> {
         from(limit.is_none()),
     ));
     lines
+}
+
+/// A field's value; of headers and parameters, which may hold a key of the operator's, the names alone.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::Object(pairs) => pairs.keys().map(String::as_str).collect(),
+        other => other.clone(),
+    }
 }
 
 fn basic(config: &Config) -> Vec<Line> {

@@ -13,12 +13,13 @@ use crate::cli::{ServeArgs, SettingFlags};
 use crate::failure::Failure;
 use environment::Environment;
 use file::FileConfig;
-use keyway_core::catalogue::{Catalogue, EndpointOverrides};
+use keyway_core::catalogue::Catalogue;
 use keyway_core::provider::Provider;
 use keyway_engine::SharedApp;
 use keyway_store::DatabaseUrl;
 pub(crate) use master_key::{MasterKeySource, Transit};
 use network::Network;
+use providers::Providers;
 use setting::{Origin, Setting};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -81,8 +82,8 @@ pub(crate) struct Config {
     pub(crate) write_timeout_secs: Setting<u32>,
     /// What is logged.
     pub(crate) log: Log,
-    /// Endpoints that replace built-in ones.
-    pub(crate) providers: BTreeMap<Provider, EndpointOverrides>,
+    /// What providers are like, beside or in place of what is built in.
+    pub(crate) providers: Providers,
     /// The operator's own provider applications.
     pub(crate) shared_apps: BTreeMap<Provider, SharedApp>,
     /// What may be called, and who is believed.
@@ -137,7 +138,7 @@ impl Config {
         args: &ServeArgs,
         environment: &Environment,
         path: Option<Setting<PathBuf>>,
-        file: FileConfig,
+        mut file: FileConfig,
     ) -> anyhow::Result<Self> {
         let flags = &args.settings;
         let base = path
@@ -146,6 +147,8 @@ impl Config {
             .unwrap_or(Path::new(""));
         let listen = listen(flags, environment, &file)?;
         let data_dir = data_dir(flags, environment, &file, base)?;
+        let mut providers = Providers::default();
+        providers.take(std::mem::take(&mut file.providers))?;
         Ok(Self {
             admin_listen: admin_listen(args, environment, &file)?,
             public_url: public_url(flags, environment, &file, &listen.value)?,
@@ -159,8 +162,8 @@ impl Config {
             ),
             max_requests: count(file.server.max_requests, DEFAULT_MAX_REQUESTS),
             log: log(environment, &file)?,
-            shared_apps: providers::shared_apps(file.shared_apps, base)?,
-            providers: providers::overrides(file.providers)?,
+            shared_apps: providers::shared_apps(file.shared_apps, &providers.catalogue, base)?,
+            providers,
             network: Network::resolve(file.network)?,
             serve_through_outage: serve_through_outage(file.storage.serve_through_outage_seconds)?,
             requests_per_second: file.limits.requests_per_second,
@@ -179,17 +182,12 @@ impl Config {
     /// As [`Config::load`].
     pub(crate) fn use_providers(&mut self, text: &str) -> anyhow::Result<()> {
         let file = FileConfig::parse(text).map_err(|(what, _)| Failure::new(what))?;
-        self.providers.extend(providers::overrides(file.providers)?);
-        Ok(())
+        self.providers.take(file.providers)
     }
 
-    /// The built-in catalogue with this configuration's endpoints.
+    /// The built-in catalogue with what this configuration says of providers.
     pub(crate) fn catalogue(&self) -> Catalogue {
-        let mut catalogue = Catalogue::default();
-        for (provider, overrides) in &self.providers {
-            catalogue.apply(*provider, overrides.clone());
-        }
-        catalogue
+        self.providers.catalogue.clone()
     }
 
     /// What has to be registered at providers.

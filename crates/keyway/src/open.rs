@@ -359,7 +359,7 @@ pub(crate) fn upstreams(config: &Config) -> anyhow::Result<Upstreams> {
 }
 
 fn policy(config: &Config) -> NetworkPolicy {
-    let mut hosts = providers::hosts(&config.providers);
+    let mut hosts = providers::hosts(&config.providers.tables);
     if let MasterKeySource::Transit(service) = &config.master_key {
         hosts.extend(service.address.host_str().map(str::to_owned));
     }

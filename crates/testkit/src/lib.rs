@@ -37,6 +37,6 @@ pub use master_keys::KeptMasterKeys;
 pub use on_both_databases::tell;
 pub use options::WorldOptions;
 pub use poll::eventually;
-pub use recorder::{Call, Recorder};
+pub use recorder::{Call, Recorder, StandIn};
 pub use service_account::TestServiceAccount;
 pub use world::{ALICE, BOB, CALLBACK_URI, DEV, OpenedTokens, PROD, STAGING, World};

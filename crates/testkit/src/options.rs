@@ -1,5 +1,6 @@
 //! What kind of world a story happens in.
 
+use keyway_core::catalogue::EntryForm;
 use keyway_core::provider::Provider;
 use keyway_engine::SharedApp;
 use keyway_sandbox::{Dialect, RevocationReach, Rotation};
@@ -21,6 +22,7 @@ pub struct WorldOptions {
     pub(crate) probe_credentials: bool,
     pub(crate) shared_apps: BTreeMap<Provider, SharedApp>,
     pub(crate) tenants: BTreeMap<String, String>,
+    pub(crate) entries: BTreeMap<Provider, EntryForm>,
 }
 
 impl Default for WorldOptions {
@@ -34,6 +36,7 @@ impl Default for WorldOptions {
             probe_credentials: false,
             shared_apps: BTreeMap::new(),
             tenants: BTreeMap::new(),
+            entries: BTreeMap::new(),
         }
     }
 }
@@ -85,6 +88,13 @@ impl WorldOptions {
     #[must_use]
     pub fn tenant(mut self, domain: &str, id: &str) -> Self {
         self.tenants.insert(domain.to_owned(), id.to_owned());
+        self
+    }
+
+    /// The operator's configuration describes `provider` so.
+    #[must_use]
+    pub fn entry(mut self, provider: Provider, form: EntryForm) -> Self {
+        self.entries.insert(provider, form);
         self
     }
 

@@ -51,7 +51,12 @@ pub struct Recorder {
     pages: Mutex<BTreeMap<String, String>>,
     /// Exchange servers that are not there either, by host and, if it is another than 443, port.
     exchanges: Mutex<BTreeMap<String, Arc<FakeExchange>>>,
+    /// Who answers for hosts that are not there.
+    stand_ins: Mutex<BTreeMap<String, StandIn>>,
 }
+
+/// Answers every request to a host.
+pub type StandIn = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
 
 impl Recorder {
     pub(crate) fn new(inner: impl Transport + 'static) -> Self {
@@ -61,6 +66,7 @@ impl Recorder {
             deadline_max: Mutex::default(),
             pages: Mutex::default(),
             exchanges: Mutex::default(),
+            stand_ins: Mutex::default(),
         }
     }
 
@@ -100,6 +106,21 @@ impl Recorder {
         let (path, headers) = (request.url.path(), &request.headers);
         let answer = server.answer(&request.method, path, headers, &request.body);
         Some(answer.ok_or_else(|| CallError::new(CallErrorKind::Protocol, host)))
+    }
+
+    /// From now on `stand_in` answers for `host`, which is never called.
+    pub fn stand_in(&self, host: &str, stand_in: StandIn) {
+        let stand_ins = self.stand_ins.lock();
+        let mut stand_ins = stand_ins.unwrap_or_else(PoisonError::into_inner);
+        stand_ins.insert(host.to_owned(), stand_in);
+    }
+
+    fn stood_in(&self, request: &Request) -> Option<Response> {
+        let stand_ins = self.stand_ins.lock();
+        let stand_ins = stand_ins.unwrap_or_else(PoisonError::into_inner);
+        let stand_in = Arc::clone(stand_ins.get(request.url.host_str()?)?);
+        drop(stand_ins);
+        Some(stand_in(request))
     }
 
     fn page_of(&self, request: &Request) -> Option<Response> {
@@ -180,6 +201,9 @@ impl Transport for Recorder {
             }
             if let Some(page) = self.page_of(&request) {
                 return Ok(page);
+            }
+            if let Some(answer) = self.stood_in(&request) {
+                return Ok(answer);
             }
             let answer = self.inner.send(self.limited(request)).await?;
             self.remember(path, &body, &answer);

@@ -27,6 +27,7 @@ use keyway_store::testing::Stage;
 use keyway_store::{Backend, Store, StoreError};
 use keyway_vault::{MasterKey, SystemEntropy, Vault};
 use secrecy::ExposeSecret as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -121,7 +122,7 @@ impl World {
             transport: recorder.clone(),
             mail_exchangers: Arc::new(TestMailExchangers),
             mailboxes: mailboxes.clone(),
-            catalogue: catalogue(&provider_url, options.dialect),
+            catalogue: catalogue(&provider_url, &options),
             clock: clock.clone(),
             entropy: Arc::clone(&entropy),
             settings: settings(&options),
@@ -180,14 +181,33 @@ impl World {
         let store = self.database.open(self.clock.clone()).await.unwrap();
         let mut settings = settings(&self.options);
         settings.shared_apps.insert(provider, app);
-        self.engine_with(store, settings).await
+        self.engine_with(store, settings, &self.options).await
+    }
+
+    /// The same, where the operator's configuration describes no providers.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub async fn engine_without_entries(&self) -> Engine {
+        let store = self.database.open(self.clock.clone()).await.unwrap();
+        let options = WorldOptions {
+            entries: BTreeMap::new(),
+            ..self.options.clone()
+        };
+        self.engine_with(store, settings(&options), &options).await
     }
 
     async fn engine_on(&self, store: Store) -> Engine {
-        self.engine_with(store, settings(&self.options)).await
+        self.engine_with(store, settings(&self.options), &self.options)
+            .await
     }
 
-    async fn engine_with(&self, store: Store, settings: Settings) -> Engine {
+    async fn engine_with(
+        &self,
+        store: Store,
+        settings: Settings,
+        options: &WorldOptions,
+    ) -> Engine {
         let masters = KeptMasterKeys::new([self.master_key.clone()]);
         let entropy = Arc::clone(&self.entropy);
         let vault = open_vault(&self.store, &masters, &*self.clock, entropy);
@@ -199,7 +219,7 @@ impl World {
             transport: self.recorder.clone(),
             mail_exchangers: Arc::new(TestMailExchangers),
             mailboxes: self.mailboxes.clone(),
-            catalogue: catalogue(&self.provider_url, self.options.dialect),
+            catalogue: catalogue(&self.provider_url, options),
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.entropy),
             settings,
@@ -377,8 +397,9 @@ fn settings(options: &WorldOptions) -> Settings {
     }
 }
 
-/// Every provider's endpoints are the sandbox's.
-fn catalogue(sandbox: &Url, dialect: Dialect) -> Catalogue {
+/// The public clouds' endpoints and GitLab's are the sandbox's.
+fn catalogue(sandbox: &Url, options: &WorldOptions) -> Catalogue {
+    let dialect = options.dialect;
     let base = sandbox.as_str().trim_end_matches('/');
     let mut catalogue = Catalogue::default();
     for provider in [
@@ -386,8 +407,12 @@ fn catalogue(sandbox: &Url, dialect: Dialect) -> Catalogue {
         Provider::Microsoft,
         Provider::Yahoo,
         Provider::Zoom,
+        "gitlab".parse().unwrap(),
     ] {
         catalogue.apply(provider, endpoints(base, provider, dialect));
+    }
+    for (provider, form) in &options.entries {
+        catalogue.configure(*provider, form).unwrap();
     }
     catalogue
 }

@@ -18,10 +18,10 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(engine: Engine, options: WebOptions) -> Self {
         Self {
+            pages: Arc::new(Pages::new()),
             engine,
             bodies: Arc::new(Bodies::new(options.body_limit_bytes)),
             options: Arc::new(options),
-            pages: Arc::new(Pages::new()),
         }
     }
 }

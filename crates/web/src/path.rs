@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn unknown_providers_are_invalid_and_named() {
-        let failure = path("provider", "inbox").provider().unwrap_err();
+        let failure = path("provider", "in_box").provider().unwrap_err();
         assert_eq!(failure.status().as_u16(), 400);
         assert!(failure.message().contains("google"));
         assert_eq!(

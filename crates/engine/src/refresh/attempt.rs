@@ -155,7 +155,7 @@ impl Engine {
     /// the provider's API has refused.
     pub(super) fn still_valid(&self, asking: &Asking, set: &TokenSet, no: NoToken) -> Outcome {
         let is_refused = asking.refused == Some((set.id, set.version));
-        let left = set.access_expires_at.is_some_and(|end| end > self.now());
+        let left = set.access_expires_at.is_none_or(|end| end > self.now());
         if left && !is_refused {
             self.opened(set)
         } else {
@@ -209,7 +209,7 @@ impl Engine {
             sealed: self.seal_tokens(set.id, &tokens),
             has_refresh_token: tokens.refresh_token.is_some(),
             scope: answer.scope.clone().unwrap_or_else(|| set.scope.clone()),
-            access_expires_at: Some(answer.expires_at(now)),
+            access_expires_at: answer.expires_at(now),
             updated_at: now,
             version: set.version + 1,
             ..set.clone()
@@ -223,7 +223,8 @@ impl Engine {
         set: TokenSet,
     ) -> Result<bool, Error> {
         let (application_id, grant_id) = (asking.application_id, asking.grant_id);
-        let due_at = keep_alive_at(set.provider, self.now(), jitter_of(grant_id));
+        let idle_days = self.idle_days(set.provider);
+        let due_at = keep_alive_at(idle_days, self.now(), jitter_of(grant_id));
         let rested = RefreshState {
             due_at,
             version: held.state.version + 1,

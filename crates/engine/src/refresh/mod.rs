@@ -120,7 +120,7 @@ impl Engine {
         refused: Arc<OpenedToken>,
     ) -> Result<Arc<OpenedToken>, Error> {
         let stored = self.stored_token(grant).await?;
-        if !stored.is_same_as(&refused) && stored.expires_at > self.now() {
+        if !stored.is_same_as(&refused) && stored.expires_at.is_none_or(|end| end > self.now()) {
             return Ok(stored);
         }
         self.refresh_waiting(grant, &stored, Some(refused)).await
@@ -134,6 +134,8 @@ impl Engine {
         token: &OpenedToken,
         refused: Option<Arc<OpenedToken>>,
     ) -> Result<Arc<OpenedToken>, Error> {
+        // Nothing is asked of, or written down against, a provider that nothing describes.
+        self.entry(grant.provider)?;
         let (breakers, id, now) = (&self.inner.breakers, token.credential_id, self.now());
         if breakers.turns_away(id, now) || breakers.rest_secs(id, now).is_some() {
             return Err(self.turned_away(id).into());
@@ -159,7 +161,7 @@ impl Engine {
 
     /// Refreshes a token that is still good, if there is room for work nobody waits for (rule 11).
     fn refresh_ahead(&self, grant: &Grant, token: &OpenedToken) {
-        if self.inner.flights.has(grant.id) {
+        if self.inner.flights.has(grant.id) || self.entry(grant.provider).is_err() {
             return;
         }
         let breakers = &self.inner.breakers;

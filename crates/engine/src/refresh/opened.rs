@@ -31,8 +31,8 @@ pub struct OpenedToken {
     pub token_set_id: TokenSetId,
     /// That set's version: tells whether somebody has replaced the token since.
     pub version: i64,
-    /// When it ends.
-    pub expires_at: UnixMillis,
+    /// When it ends; none if it lasts until the provider refuses it.
+    pub expires_at: Option<UnixMillis>,
     /// The scopes it has: fewer than the grant's, if the provider has withdrawn some since.
     pub scope: Scopes,
     obtained_at: UnixMillis,
@@ -58,7 +58,7 @@ impl OpenedToken {
             credential_id: set.credential_id,
             token_set_id: set.id,
             version: set.version,
-            expires_at: set.access_expires_at.unwrap_or(now),
+            expires_at: set.access_expires_at,
             scope: set.scope.clone(),
             obtained_at: set.updated_at,
             opened_at: now,
@@ -68,11 +68,14 @@ impl OpenedToken {
 
     /// How good it still is.
     pub(super) fn freshness(&self, now: UnixMillis, grant_id: GrantId) -> Freshness {
-        let life = Life {
-            obtained_at: self.obtained_at,
-            expires_at: self.expires_at,
+        let judge = |expires_at| {
+            let life = Life {
+                obtained_at: self.obtained_at,
+                expires_at,
+            };
+            freshness(life, now, jitter_of(grant_id))
         };
-        freshness(life, now, jitter_of(grant_id))
+        self.expires_at.map_or(Freshness::Fresh, judge)
     }
 
     /// Whether this is the very token `other` is.

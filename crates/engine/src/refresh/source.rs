@@ -15,12 +15,14 @@ use secrecy::SecretString;
 pub(crate) enum TokenSource {
     /// The user's refresh token, presented by the client it was issued to (RFC 6749, 6).
     RefreshToken(SecretString),
+    /// The user's access token itself, which nothing renews: whether it still holds can be asked.
+    Lasting(SecretString),
     /// A service account's assertion for its user (RFC 7523, 2.1): made anew each time.
     Assertion(SecretString),
     /// The application's own access to a tenant (RFC 6749, 4.4), by its administrator's consent.
     Consent {
         /// The scope that stands for all that was consented to.
-        scope: &'static str,
+        scope: String,
     },
 }
 
@@ -30,19 +32,21 @@ impl TokenSource {
     pub(crate) fn kept(&self, answer: &TokenResponse) -> Option<SecretString> {
         match self {
             Self::RefreshToken(old) => Some(answer.refresh_token.as_ref().unwrap_or(old).clone()),
-            Self::Assertion(_) | Self::Consent { .. } => None,
+            Self::Lasting(_) | Self::Assertion(_) | Self::Consent { .. } => None,
         }
     }
 
-    fn grant<'a>(&'a self, redirect_uri: &'a str) -> TokenGrant<'a> {
-        match self {
+    /// What is exchanged at the token endpoint, or the token that nothing is exchanged for.
+    fn grant<'a>(&'a self, redirect_uri: &'a str) -> Result<TokenGrant<'a>, &'a SecretString> {
+        Ok(match self {
             Self::RefreshToken(refresh_token) => TokenGrant::RefreshToken {
                 refresh_token,
                 redirect_uri,
             },
+            Self::Lasting(access_token) => return Err(access_token),
             Self::Assertion(assertion) => TokenGrant::Assertion { assertion },
             Self::Consent { scope } => TokenGrant::ClientCredentials { scope },
-        }
+        })
     }
 }
 
@@ -69,7 +73,12 @@ impl Engine {
         let tokens = self.open_tokens(set)?;
         let (client, source) = match (credential.credential_type, &tokens.acts_for) {
             (CredentialType::Connector, _) => {
-                let source = TokenSource::RefreshToken(tokens.refresh_token.ok_or_else(ended)?);
+                let lasts = !self.entry(set.provider)?.refresh_tokens;
+                let source = match tokens.refresh_token {
+                    Some(token) => TokenSource::RefreshToken(token),
+                    None if lasts => TokenSource::Lasting(tokens.access_token),
+                    None => return Err(ended()),
+                };
                 (self.client(credential).await?, source)
             }
             (_, Some(ActsFor::Subject(subject))) => {
@@ -104,7 +113,7 @@ impl Engine {
     /// The source of an application's own tokens.
     pub(crate) fn consent_source(&self, provider: Provider) -> Result<TokenSource, Error> {
         let entry = self.entry(provider)?;
-        let scope = entry.consent_scope.ok_or_else(|| {
+        let scope = entry.consent_scope.clone().ok_or_else(|| {
             Error::internal("a provider without administrators' consent has such a credential")
         })?;
         Ok(TokenSource::Consent { scope })
@@ -119,7 +128,9 @@ impl Engine {
     ) -> Result<TokenResponse, ProviderFailure> {
         let entry = self.entry(provider).map_err(ProviderFailure::Ours)?;
         let redirect_uri = self.callback_uri();
-        self.provider_tokens(entry, client, source.grant(&redirect_uri))
-            .await
+        match source.grant(&redirect_uri) {
+            Ok(grant) => self.provider_tokens(entry, client, grant).await,
+            Err(token) => self.still_honoured(entry, client, token).await,
+        }
     }
 }

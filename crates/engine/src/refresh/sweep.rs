@@ -39,7 +39,8 @@ impl Engine {
             let breakers = &self.inner.breakers;
             let permit = breakers.ahead(due.provider, due.credential_id, self.now());
             // One grant that had to wait is enough: others' grants must not wait for each of this credential.
-            let Some(permit) = permit.filter(|_| !silent.contains(&due.credential_id)) else {
+            let can_ask = !silent.contains(&due.credential_id) && self.entry(due.provider).is_ok();
+            let Some(permit) = permit.filter(|_| can_ask) else {
                 self.postpone(due.application_id, due.grant_id).await?;
                 continue;
             };

@@ -211,7 +211,7 @@ impl Engine {
             sealed: self.seal_tokens(id, &secrets),
             has_refresh_token: tokens.refresh_token.is_some(),
             scope,
-            access_expires_at: Some(tokens.expires_at(now)),
+            access_expires_at: tokens.expires_at(now),
             consent_key,
             created_at: now,
             updated_at: now,
@@ -340,7 +340,7 @@ fn check_grant(
     started: &Started,
     tokens: &TokenResponse,
 ) -> Result<(), Returned> {
-    if tokens.refresh_token.is_none() {
+    if entry.refresh_tokens && tokens.refresh_token.is_none() {
         tracing::warn!(
             credential_id = %credential.id, provider = %credential.provider, fault = "no refresh token",
             "a provider did not do what was asked"

@@ -215,6 +215,7 @@ pub(super) fn consent_url(
     query.extend_pairs(
         entry
             .consent_scope
+            .as_deref()
             .filter(|_| is_tied)
             .map(|s| ("scope", s)),
     );

@@ -1,9 +1,11 @@
 //! Which connector and credential a sign-in goes through: named, or the default, once (rule 3).
 
 use super::Returned;
-use crate::engine::Engine;
+use crate::connectors::unknown;
+use crate::engine::{Engine, undescribed};
 use crate::error::{Error, ErrorKind};
 use crate::known::{KnownApplication, KnownCredential};
+use keyway_core::catalogue::Catalogue;
 use keyway_core::connector::Connector;
 use keyway_core::credential::CredentialType;
 use keyway_core::ids::CredentialId;
@@ -47,8 +49,12 @@ fn refused(description: impl Into<String>) -> Resolved {
     Resolved::Refused(Returned::invalid_request(description))
 }
 
-/// Reads `provider`: one name, or several separated by commas. Unknown names are dropped from a list.
-pub(crate) fn parse_providers(text: Option<&str>) -> Result<NamedProviders, Returned> {
+/// Reads `provider`: one name, or several separated by commas. Names that `catalogue` does not know are
+/// dropped from a list.
+pub(crate) fn parse_providers(
+    text: Option<&str>,
+    catalogue: &Catalogue,
+) -> Result<NamedProviders, Returned> {
     let Some(text) = text else {
         return Ok(NamedProviders::default());
     };
@@ -57,18 +63,23 @@ pub(crate) fn parse_providers(text: Option<&str>) -> Result<NamedProviders, Retu
         .map(str::trim)
         .filter(|n| !n.is_empty())
         .collect();
+    let refused = |what: String| Err(Returned::invalid_request(format!("provider: {what}")));
     match names.as_slice() {
         [one] => match one.parse() {
-            Ok(provider) => Ok(NamedProviders {
+            Ok(provider) if catalogue.knows(provider) => Ok(NamedProviders {
                 known: vec![provider],
                 is_list: false,
             }),
-            Err(error) => Err(Returned::invalid_request(format!("provider: {error}"))),
+            Ok(_) => refused(unknown(catalogue)),
+            Err(error) => refused(error.to_string()),
         },
-        several => Ok(NamedProviders {
-            known: several.iter().filter_map(|n| n.parse().ok()).collect(),
-            is_list: true,
-        }),
+        several => {
+            let known = several.iter().filter_map(|n| n.parse().ok());
+            Ok(NamedProviders {
+                known: known.filter(|p| catalogue.knows(*p)).collect(),
+                is_list: true,
+            })
+        }
     }
 }
 
@@ -85,6 +96,11 @@ impl Engine {
             // A credential that users cannot sign in through: the application is told, as of any other choice.
             Err(error) if error.kind() == ErrorKind::InvalidRequest => {
                 Ok(refused(error.message().to_owned()))
+            }
+            // Its entry was taken out of the configuration.
+            Ok(Resolved::Route(route)) if self.entry(route.connector.provider).is_err() => {
+                let what = undescribed(route.connector.provider);
+                Ok(refused(what.message().to_owned()))
             }
             other => other,
         }
@@ -169,7 +185,9 @@ impl Engine {
         {
             return self.by_default(only).await;
         }
-        let providers: Vec<Provider> = offered.iter().map(|c| c.provider).collect();
+        let is_known = |p: &Provider| !p.is_oauth() || self.entry(*p).is_ok();
+        let connected = offered.iter().map(|c| c.provider);
+        let providers: Vec<Provider> = connected.filter(is_known).collect();
         Ok(if providers.is_empty() {
             no_connector()
         } else {
@@ -223,21 +241,22 @@ mod tests {
 
     #[test]
     fn provider_lists_keep_their_order_and_drop_unknown_names() {
-        let parse = |text| parse_providers(Some(text)).unwrap().known;
+        let catalogue = Catalogue::default();
+        let read = |text| parse_providers(Some(text), &catalogue);
+        let parse = |text| read(text).unwrap().known;
         assert_eq!(
             parse("zoom,inbox,google"),
             [Provider::Zoom, Provider::Google]
         );
         assert_eq!(parse("google"), [Provider::Google]);
-        assert!(parse_providers(Some("inbox")).is_err());
-        assert!(
-            parse_providers(Some("nylas"))
-                .unwrap_err()
-                .description
-                .contains("nylas")
+        assert!(read("inbox").is_err());
+        assert_eq!(parse("slack,inbox,google").len(), 2);
+        assert!(read("nylas").unwrap_err().description.contains("nylas"));
+        assert_eq!(
+            parse_providers(None, &catalogue).unwrap(),
+            NamedProviders::default()
         );
-        assert_eq!(parse_providers(None).unwrap(), NamedProviders::default());
-        let one_known = parse_providers(Some("imap,facebook")).unwrap();
+        let one_known = read("imap,facebook").unwrap();
         assert!(one_known.is_list && one_known.known == [Provider::Imap]);
     }
 }

@@ -293,7 +293,7 @@ impl Engine {
             Ok(id) => id,
             Err(_) => return Err(Returned::invalid_request("credential_id: not a UUID").into()),
         };
-        let mut providers = parse_providers(given(&params.provider))?;
+        let mut providers = parse_providers(given(&params.provider), self.catalogue())?;
         if response_type == ResponseType::AdminConsent {
             let route = self.consent_route(&accepted.known, &providers, credential_id);
             let route = route.await??;
@@ -395,7 +395,7 @@ impl Engine {
             .collect();
         let beyond = scope.filtered(|s| {
             let canonical = entry.canonical_scope(s);
-            !allowed.contains(&canonical) && !entry.identity_scopes.contains(&s)
+            !allowed.contains(&canonical) && !entry.identity_scopes.iter().any(|own| own == s)
         });
         if beyond.is_empty() {
             return Ok(());

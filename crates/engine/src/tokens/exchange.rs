@@ -216,6 +216,7 @@ impl Engine {
             external_id: started.external_id.clone(),
             name: None,
             settings: outcome.account.as_ref().map(|a| a.settings.clone()),
+            idle_days: self.idle_days(started.provider),
             expected: outcome.expected_grant_id,
             voucher: Voucher::Provider,
             new_grant_id: GrantId::generate(now, self.entropy()),

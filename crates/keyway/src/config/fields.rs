@@ -1,5 +1,6 @@
 //! Which fields a configuration file may have, and which one a mistaken one may have meant.
 
+use keyway_core::catalogue::EntryForm;
 use toml::{Table, Value};
 
 /// The tables with fixed names, and their fields.
@@ -53,20 +54,7 @@ const PLAIN: [(&str, &[&str]); 7] = [
 
 /// The tables with one sub-table for each provider, and the fields of those.
 const BY_PROVIDER: [(&str, &[&str]); 2] = [
-    (
-        "providers",
-        &[
-            "issuer",
-            "authorization_endpoint",
-            "token_endpoint",
-            "revocation_endpoint",
-            "userinfo_endpoint",
-            "jwks_uri",
-            "admin_consent_endpoint",
-            "admin_consent_v1_endpoint",
-            "api_base_url",
-        ],
-    ),
+    ("providers", EntryForm::FIELDS),
     (
         "shared_apps",
         &[
@@ -210,8 +198,16 @@ mod tests {
             "allow_private_addresses" | "allow_provider_tokens" | "look_up_mail_exchangers" => {
                 "true"
             }
-            "trusted_proxies" | "applications" | "scopes" => "[]",
-            "format" => "'json'",
+            "trusted_proxies" | "applications" | "scopes" | "api_hosts" | "identity_scopes"
+            | "silent_scopes" | "identity_claims" | "user_id_claims" | "email_claims"
+            | "name_claims" => "[]",
+            "extra_headers" | "authorize_params" | "consent_param" => "{}",
+            "pkce" | "compare_scopes" | "refresh_tokens" => "true",
+            "refresh_token_idle_days" => "1",
+            "client_auth" => "'post'",
+            "userinfo_method" => "'introspect'",
+            "revocation_token" => "'access'",
+            "format" | "token_request" => "'json'",
             _ => "'x'",
         };
         for (tables, suffix) in [(&PLAIN[..], ""), (&BY_PROVIDER[..], ".google")] {

@@ -3,6 +3,7 @@
 use super::{LogFormat, fields};
 use crate::failure::Failure;
 use anyhow::Context as _;
+use keyway_core::catalogue::EntryForm;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -21,8 +22,8 @@ pub(crate) struct FileConfig {
     pub(crate) transit: TransitTable,
     /// What is logged.
     pub(crate) log: LogTable,
-    /// Endpoints, by provider.
-    pub(crate) providers: BTreeMap<String, ProviderTable>,
+    /// Endpoints and whole entries, by provider.
+    pub(crate) providers: BTreeMap<String, EntryForm>,
     /// The operator's own provider applications, by provider.
     pub(crate) shared_apps: BTreeMap<String, SharedAppTable>,
     /// What may be called, and who is believed.
@@ -102,30 +103,6 @@ pub(crate) struct LogTable {
     pub(crate) level: Option<String>,
     /// `text` or `json`.
     pub(crate) format: Option<LogFormat>,
-}
-
-/// `[providers.X]`
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ProviderTable {
-    /// The `iss` of id_tokens.
-    pub(crate) issuer: Option<String>,
-    /// Where users sign in.
-    pub(crate) authorization_endpoint: Option<String>,
-    /// Where codes and refresh tokens are exchanged.
-    pub(crate) token_endpoint: Option<String>,
-    /// Where tokens are revoked.
-    pub(crate) revocation_endpoint: Option<String>,
-    /// Who the user is.
-    pub(crate) userinfo_endpoint: Option<String>,
-    /// The keys of id_tokens.
-    pub(crate) jwks_uri: Option<String>,
-    /// Microsoft's administrator consent.
-    pub(crate) admin_consent_endpoint: Option<String>,
-    /// Microsoft's administrator consent, version 1.
-    pub admin_consent_v1_endpoint: Option<String>,
-    /// Where calls on a user's behalf go.
-    pub(crate) api_base_url: Option<String>,
 }
 
 /// `[shared_apps.X]`. Not printable: it holds a secret.

@@ -1,11 +1,11 @@
 //! `[providers.X]` and `[shared_apps.X]`.
 
-use super::file::{ProviderTable, SharedAppTable};
+use super::file::SharedAppTable;
 use crate::failure::Failure;
 use anyhow::Context as _;
-use keyway_core::catalogue::{Catalogue, EndpointOverrides};
+use keyway_core::catalogue::{Catalogue, EntryForm};
 use keyway_core::ids::ApplicationId;
-use keyway_core::provider::Provider;
+use keyway_core::provider::{Provider, ProviderParseError};
 use keyway_core::scope::Scopes;
 use keyway_engine::{AllowedApplications, SharedApp};
 use secrecy::SecretString;
@@ -15,80 +15,65 @@ use url::Url;
 
 /// The provider a table is for. Only those whose users sign in through OAuth have endpoints.
 fn provider_of(table: &str, name: &str) -> anyhow::Result<Provider> {
-    let provider: Provider = name
-        .parse()
-        .map_err(|error| Failure::bad_input(format!("[{table}.{name}]: {error}")))?;
+    let provider: Provider = name.parse().map_err(|error| match error {
+        ProviderParseError::Nylas => Failure::bad_input(format!("[{table}.{name}]: {error}")),
+        ProviderParseError::Unknown => {
+            let what = format!("[{table}.{name}]: '{name}' can be no provider's name");
+            let next = "A name begins with a letter and goes on with letters, digits and dashes: small ones, at most 32 in all.";
+            Failure::bad_input(what).next(next)
+        }
+    })?;
     if !provider.is_oauth() {
         let what = format!("[{table}.{name}]: users of {name} do not sign in through OAuth");
-        let next = "Such tables are for google, microsoft, yahoo and zoom.";
+        let next = "Such tables are for google, microsoft, yahoo, zoom and providers that the catalogue describes.";
         return Err(Failure::bad_input(what).next(next).into());
     }
     Ok(provider)
 }
 
-/// The endpoints of the file.
-///
-/// # Errors
-/// On an unknown provider, or an endpoint that is no URL.
-pub(crate) fn overrides(
-    tables: BTreeMap<String, ProviderTable>,
-) -> anyhow::Result<BTreeMap<Provider, EndpointOverrides>> {
-    let each = tables.into_iter().map(|(name, table)| {
-        let provider = provider_of("providers", &name)?;
-        let overrides = overrides_of(table);
-        check_urls(&name, &overrides)?;
-        Ok((provider, overrides))
-    });
-    each.collect()
+/// What the file says of providers, and the catalogue with that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Providers {
+    /// The tables as they are written.
+    pub(crate) tables: BTreeMap<Provider, EntryForm>,
+    /// All entries.
+    pub(crate) catalogue: Catalogue,
 }
 
-fn overrides_of(table: ProviderTable) -> EndpointOverrides {
-    EndpointOverrides {
-        issuer: table.issuer,
-        authorization_endpoint: table.authorization_endpoint,
-        token_endpoint: table.token_endpoint,
-        revocation_endpoint: table.revocation_endpoint,
-        userinfo_endpoint: table.userinfo_endpoint,
-        jwks_uri: table.jwks_uri,
-        admin_consent_endpoint: table.admin_consent_endpoint,
-        admin_consent_v1_endpoint: table.admin_consent_v1_endpoint,
-        api_base_url: table.api_base_url,
-    }
-}
-
-/// The fields of an override that are set, by their names in the file.
-pub(crate) fn named(overrides: &EndpointOverrides) -> Vec<(&'static str, &str)> {
-    let all = [
-        ("issuer", &overrides.issuer),
-        ("authorization_endpoint", &overrides.authorization_endpoint),
-        ("token_endpoint", &overrides.token_endpoint),
-        ("revocation_endpoint", &overrides.revocation_endpoint),
-        ("userinfo_endpoint", &overrides.userinfo_endpoint),
-        ("jwks_uri", &overrides.jwks_uri),
-        ("admin_consent_endpoint", &overrides.admin_consent_endpoint),
-        (
-            "admin_consent_v1_endpoint",
-            &overrides.admin_consent_v1_endpoint,
-        ),
-        ("api_base_url", &overrides.api_base_url),
-    ];
-    let set = all
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_deref()?)));
-    set.collect()
-}
-
-fn check_urls(provider: &str, overrides: &EndpointOverrides) -> anyhow::Result<()> {
-    for (name, value) in named(overrides) {
-        let url = parse_endpoint(value);
-        if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-            let what = format!("providers.{provider}.{name}: '{value}' is not an http(s) URL");
-            return Err(Failure::bad_input(what)
-                .next("Write a whole URL, such as https://login.example.com/token.")
-                .into());
+impl Providers {
+    /// Takes up the tables of a file.
+    ///
+    /// # Errors
+    /// On a name that can be no provider's, and on a field that is missing, wrong, or could have no effect.
+    pub(crate) fn take(&mut self, tables: BTreeMap<String, EntryForm>) -> anyhow::Result<()> {
+        for (name, form) in tables {
+            let provider = provider_of("providers", &name)?;
+            if !self.catalogue.knows(provider) && form.authorization_endpoint.is_none() {
+                return Err(unknown(&name, &self.catalogue).into());
+            }
+            self.catalogue.configure(provider, &form).map_err(|error| {
+                Failure::bad_input(format!("providers.{name}.{error}")).next(
+                    "docs/configuration.md says what each field of a provider's table is for.",
+                )
+            })?;
+            self.tables.insert(provider, form);
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// A misspelt name, or a table that is too short to be an entry.
+fn unknown(name: &str, catalogue: &Catalogue) -> Failure {
+    let what = format!("[providers.{name}]: unknown provider");
+    let known: Vec<_> = catalogue
+        .entries()
+        .map(|e| e.provider.to_string())
+        .collect();
+    let next = format!(
+        "Known are {}. An entry of another has at least authorization_endpoint, token_endpoint, api_base_url and email_claims.",
+        known.join(", ")
+    );
+    Failure::bad_input(what).next(next)
 }
 
 /// An endpoint as a URL; `{tenant}` stands for a path segment.
@@ -97,21 +82,25 @@ fn parse_endpoint(text: &str) -> Option<Url> {
 }
 
 /// The hosts that the file names: they may always be called.
-pub(crate) fn hosts(providers: &BTreeMap<Provider, EndpointOverrides>) -> BTreeSet<String> {
-    let endpoints = providers.values().flat_map(named);
+pub(crate) fn hosts(tables: &BTreeMap<Provider, EntryForm>) -> BTreeSet<String> {
+    let endpoints = tables.values().flat_map(EntryForm::endpoints);
     let hosts = endpoints.filter_map(|(_, value)| {
         let url = parse_endpoint(value)?;
         url.host_str().map(str::to_owned)
     });
-    hosts.collect()
+    let named = tables.values().filter_map(|form| form.api_hosts.as_ref());
+    hosts.chain(named.flatten().cloned()).collect()
 }
 
 /// A provider whose applications can be lent: it can be made to ask a user for consent again.
-fn lendable(name: &str) -> anyhow::Result<Provider> {
+fn lendable(name: &str, catalogue: &Catalogue) -> anyhow::Result<Provider> {
     let provider = provider_of("shared_apps", name)?;
-    let catalogue = Catalogue::default();
-    let entry = catalogue.entry(provider);
-    if entry.is_some_and(|entry| entry.consent_param.is_some()) {
+    let Some(entry) = catalogue.entry(provider) else {
+        let what = format!("[shared_apps.{name}]: no such provider");
+        let next = format!("Describe it in a table [providers.{name}], or remove this one.");
+        return Err(Failure::bad_input(what).next(next).into());
+    };
+    if entry.consent_param.is_some() {
         return Ok(provider);
     }
     let what = format!("[shared_apps.{name}]: an application at {name} cannot be shared");
@@ -128,10 +117,11 @@ fn lendable(name: &str) -> anyhow::Result<Provider> {
 /// be read, or a wrong id or scope.
 pub(crate) fn shared_apps(
     tables: BTreeMap<String, SharedAppTable>,
+    catalogue: &Catalogue,
     base: &Path,
 ) -> anyhow::Result<BTreeMap<Provider, SharedApp>> {
     let each = tables.into_iter().map(|(name, table)| {
-        let provider = lendable(&name)?;
+        let provider = lendable(&name, catalogue)?;
         Ok((provider, shared_app(&name, table, base)?))
     });
     each.collect()

@@ -135,8 +135,13 @@ fn overridden_endpoints_reach_the_catalogue_and_their_hosts_may_be_called() {
     let catalogue = config.catalogue();
     let google = catalogue.entry(Provider::Google).unwrap();
     assert_eq!(google.token_endpoint, "http://127.0.0.1:9000/token");
-    assert_eq!(google.issuer, "https://accounts.google.com");
-    let hosts: Vec<_> = providers::hosts(&config.providers).into_iter().collect();
+    assert_eq!(
+        google.issuer.as_deref(),
+        Some("https://accounts.google.com")
+    );
+    let hosts: Vec<_> = providers::hosts(&config.providers.tables)
+        .into_iter()
+        .collect();
     assert_eq!(hosts, ["127.0.0.1", "login.cloud.test"]);
 }
 
@@ -163,9 +168,58 @@ fn shared_apps_take_their_secret_from_the_file_or_from_one_beside_it() {
 }
 
 #[test]
+fn an_application_can_be_lent_at_any_provider_that_asks_for_consent_again() {
+    let app = "client_id = 'c'\nclient_secret = 's'\napplications = ['*']";
+    let own = "[providers.acme]\nauthorization_endpoint = 'https://acme.test/a'\n\
+               token_endpoint = 'https://acme.test/t'\napi_base_url = 'https://acme.test'\n\
+               email_claims = ['token.email']";
+    let lent = |text: &str| load_file(text, &[]).map(|config| config.shared_apps.len());
+    assert_eq!(lent(&format!("[shared_apps.linear]\n{app}")).unwrap(), 1);
+    let asking = format!("{own}\nconsent_param = {{ prompt = 'consent' }}");
+    assert_eq!(
+        lent(&format!("{asking}\n[shared_apps.acme]\n{app}")).unwrap(),
+        1
+    );
+    let error = lent(&format!("{own}\n[shared_apps.acme]\n{app}")).unwrap_err();
+    assert!(error.to_string().contains("cannot be shared"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_by_name() {
     for (text, word) in [
         ("[providers.gogle]", "unknown provider"),
+        ("[providers.gogle]\ntoken_endpoint = 'http://x/t'", "gogle"),
+        ("[providers.Acme]", "no provider's name"),
+        ("[providers.nylas]", "Agent Accounts"),
+        ("[providers.google]\npkce = false", "providers.google.pkce"),
+        (
+            "[providers.slack]\ntoken_endpoint = 'https://slack.acme.test/t'",
+            "providers.slack.userinfo_endpoint: is required beside",
+        ),
+        (
+            "[providers.acme]\nauthorization_endpoint = 'https://acme.test/a'",
+            "providers.acme.api_base_url: is required",
+        ),
+        (
+            "[providers.acme]\nauthorization_endpoint = 'acme.test/a'",
+            "providers.acme.authorization_endpoint: 'acme.test/a' is not",
+        ),
+        (
+            "[providers.acme]\nclient_auth = 'jwt'",
+            "providers.acme.client_auth: expected `post` or `basic`",
+        ),
+        (
+            "[providers.acme]\nclient_secret = 's'",
+            "unknown field `providers.acme.client_secret`",
+        ),
+        (
+            "[shared_apps.acme]\nclient_id = 'c'\nclient_secret = 's'",
+            "no such provider",
+        ),
+        (
+            "[shared_apps.github]\nclient_id = 'c'\nclient_secret = 's'",
+            "cannot be shared",
+        ),
         ("[providers.imap]\nissuer = 'http://x'", "OAuth"),
         (
             "[providers.google]\ntoken_endpoint = 'x'",

@@ -18,7 +18,11 @@ pub(super) async fn examine(
     transport: &dyn Transport,
     used: &[Provider],
 ) -> Vec<Finding> {
-    let named = config.providers.keys().chain(config.shared_apps.keys());
+    let named = config
+        .providers
+        .tables
+        .keys()
+        .chain(config.shared_apps.keys());
     let all: BTreeSet<Provider> = named.chain(used).copied().collect();
     let catalogue = config.catalogue();
     let mut findings = Vec::new();
@@ -34,6 +38,9 @@ async fn reach(
     transport: &dyn Transport,
     provider: Provider,
 ) -> Option<Finding> {
+    if !catalogue.knows(provider) {
+        return Some(undescribed(provider));
+    }
     let endpoint = &catalogue.entry(provider)?.token_endpoint;
     let url = Url::parse(&endpoint.replace("{tenant}", "common")).ok()?;
     let host = url.host_str().unwrap_or_default().to_owned();
@@ -51,6 +58,15 @@ async fn reach(
         }
     };
     Some(finding)
+}
+
+/// Connectors are kept whatever becomes of the configuration.
+fn undescribed(provider: Provider) -> Finding {
+    let found = format!("{provider}: there are connectors for it, and nothing describes it");
+    let next = format!(
+        "Nobody signs in through them and no token of theirs is refreshed. Bring [providers.{provider}] back into the configuration, or have the connectors deleted."
+    );
+    Finding::warn("provider", found, next)
 }
 
 fn clock(provider: Provider, host: &str, date: Option<&str>) -> Finding {

@@ -52,7 +52,8 @@ impl Outgoing {
     }
 
     fn prove(&mut self, call: &ProxyCall) -> Result<(), Error> {
-        call_headers(&mut self.headers, call.token.access_token.expose_secret())
+        let token = call.token.access_token.expose_secret();
+        call_headers(&mut self.headers, token, &call.host.extra_headers)
     }
 }
 

@@ -19,6 +19,8 @@ mod keyring;
 #[cfg(test)]
 mod mail;
 #[cfg(test)]
+mod own_provider;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod replicas;

@@ -29,6 +29,7 @@ statements! { "connectors";
     LIST = concat!("SELECT ", columns!(), " FROM connectors
         WHERE application_id = $1 AND deleted_at IS NULL
         ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3");
+    PROVIDERS = "SELECT DISTINCT provider FROM connectors WHERE deleted_at IS NULL";
     UPDATE = "UPDATE connectors SET name = $4, settings = $5, scope = $6, active_credential_id = $7,
         primary_credential_id = $8, updated_at = $9, version = version + 1
         WHERE application_id = $1 AND id = $2 AND version = $3 AND deleted_at IS NULL";
@@ -131,6 +132,15 @@ impl Session<'_> {
         };
         let found = self.fetch(statement, args![application_id, id]).await?;
         Ok(!found.is_empty())
+    }
+
+    /// The providers that any application has a connector for.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn connector_providers(&mut self) -> Result<Vec<Provider>, StoreError> {
+        let provider = |row: &mut Row| row.parsed("provider");
+        self.many(&PROVIDERS, args![], provider).await
     }
 
     /// Writes everything but ids, provider and creation time, if the row still has

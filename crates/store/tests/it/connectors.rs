@@ -2,6 +2,7 @@
 
 use crate::fixtures::*;
 use crate::{Db, get, on_both, put};
+use keyway_core::connector::Connector;
 use keyway_core::credential::{GrantCounts, Health, HealthStatus, Owner, SlotState};
 use keyway_core::grant::GrantStatus;
 use keyway_core::ids::CredentialId;
@@ -19,6 +20,7 @@ const fn page(sort_by: SortBy, order_by: OrderBy, limit: i64, offset: i64) -> Pa
 
 on_both! {
     a_connector_is_read_by_provider_by_id_and_in_the_list,
+    providers_of_connectors_are_told_once_whatever_their_names,
     a_connector_is_updated_only_from_the_expected_version,
     a_deleted_connector_is_gone_from_every_read_and_may_be_made_again,
     a_credential_is_read_by_id_digest_and_name,
@@ -50,6 +52,23 @@ async fn a_connector_is_read_by_provider_by_id_and_in_the_list(db: &Db) {
     let listed = get!(db, |s| s.connectors(tenant(1), 3, 1));
     let expected = [Provider::Ews, Provider::Icloud, Provider::Imap];
     assert_eq!(listed, expected.map(|provider| connector(1, provider)));
+}
+
+async fn providers_of_connectors_are_told_once_whatever_their_names(db: &Db) {
+    let acme: Provider = "acme-crm".parse().unwrap();
+    let own = Connector {
+        provider: acme,
+        ..connector(2, Provider::Zoom)
+    };
+    let gone = connector(2, Provider::Yahoo);
+    for row in [google(1), google(2), own.clone(), gone.clone()] {
+        put!(db, |s| s.insert_connector(&row));
+    }
+    put!(db, |s| s.delete_connector(tenant(2), gone.id, at(9)));
+    assert_eq!(get!(db, |s| s.connector(tenant(2), acme)), Some(own));
+    let mut told = get!(db, |s| s.connector_providers());
+    told.sort();
+    assert_eq!(told, [Provider::Google, acme]);
 }
 
 async fn a_connector_is_updated_only_from_the_expected_version(db: &Db) {

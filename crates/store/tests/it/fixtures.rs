@@ -99,7 +99,8 @@ pub(crate) fn redirect_uri(t: u128, n: u128) -> RedirectUri {
 }
 
 pub(crate) fn connector(t: u128, provider: Provider) -> Connector {
-    let n = provider as u128 + 1;
+    let place = Provider::ALL.iter().position(|known| *known == provider);
+    let n = place.unwrap() as u128 + 1;
     Connector {
         id: ConnectorId::from_u128(bits(t, n)),
         application_id: tenant(t),

@@ -43,6 +43,7 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "account_secrets.DUE",
         "changes.SINCE",
         "credentials.LENT_OTHERWISE",
+        "connectors.PROVIDERS",
         "changes.LATEST",
         "sweeps.SIGN_INS",
         "sweeps.ACCESS_TOKENS",

@@ -6,6 +6,7 @@ use crate::envelope::Answer;
 use crate::query::Query;
 use form_urlencoded::Serializer;
 use http::StatusCode;
+use keyway_core::catalogue::Catalogue;
 use keyway_core::provider::Provider;
 use keyway_engine::sign_in::{Options, Part};
 use minijinja::{Value as JinjaValue, context};
@@ -23,14 +24,14 @@ struct Choice {
 }
 
 /// The same request with one provider named: what was asked stays, whoever asked.
-fn choice(query: &Query, provider: Provider) -> Choice {
+fn choice(query: &Query, provider: Provider, catalogue: &Catalogue) -> Choice {
     let mut encoded = Serializer::new(String::new());
     let asked = query.pairs().iter().filter(|(name, _)| name != "provider");
     encoded.extend_pairs(asked);
     encoded.append_pair("provider", provider.as_str());
     Choice {
         name: provider.as_str().to_owned(),
-        title: provider.title().to_owned(),
+        title: catalogue.title(&provider).to_owned(),
         href: format!("/v3/connect/auth?{}", encoded.finish()),
     }
 }
@@ -45,11 +46,11 @@ fn shown(options: &Options) -> usize {
     }
 }
 
-fn values(options: &Options, query: &Query) -> JinjaValue {
+fn values(options: &Options, query: &Query, catalogue: &Catalogue) -> JinjaValue {
     let choices: Vec<Choice> = options
         .providers
         .iter()
-        .map(|p| choice(query, *p))
+        .map(|p| choice(query, *p, catalogue))
         .collect();
     let at = shown(options).min(choices.len());
     let (shown, more) = choices.split_at(at);
@@ -79,7 +80,7 @@ pub(crate) fn choose(call: &Call, frame: &Frame, options: &Options, query: &Quer
         (false, true) => Some("unknown"),
         (false, false) => None,
     };
-    let own = context! { note, ..values(options, query) };
+    let own = context! { note, ..values(options, query, call.app.engine.catalogue()) };
     call.app
         .pages
         .render(StatusCode::OK, "choose.html", frame, own)
@@ -109,7 +110,11 @@ mod tests {
             ..Theme::default()
         };
         let query = Query::parse(query).unwrap();
-        rendered("choose.html", theme, values(options, &query))
+        rendered(
+            "choose.html",
+            theme,
+            values(options, &query, &Catalogue::default()),
+        )
     }
 
     #[test]

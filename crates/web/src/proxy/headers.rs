@@ -82,11 +82,15 @@ fn bearer(token: &str) -> Result<HeaderValue, Error> {
 }
 
 /// A request's headers as the provider gets them: the caller's, less what is not for it, with the
-/// grant's token.
+/// grant's token, and with those the provider wants to see and the caller does not send.
 ///
 /// # Errors
 /// If the provider's token cannot stand in a header.
-pub fn call_headers(headers: &mut HeaderMap, token: &str) -> Result<(), Error> {
+pub fn call_headers(
+    headers: &mut HeaderMap,
+    token: &str,
+    extra: &[(HeaderName, HeaderValue)],
+) -> Result<(), Error> {
     let (protocol, trailers) = (upgrade(headers), takes_trailers(headers));
     strip(headers, Direction::ToProvider);
     if trailers && protocol.is_none() {
@@ -94,6 +98,9 @@ pub fn call_headers(headers: &mut HeaderMap, token: &str) -> Result<(), Error> {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     keep_upgrade(headers, protocol);
+    for (name, value) in extra {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
     headers.insert(AUTHORIZATION, bearer(token)?);
     Ok(())
 }
@@ -176,7 +183,7 @@ mod tests {
             ("trailer", "authorization"),
             ("accept", "*/*"),
         ]);
-        call_headers(&mut sent, "ya29.x").unwrap();
+        call_headers(&mut sent, "ya29.x", &[]).unwrap();
         assert_eq!(names(&sent), ["accept", "authorization"]);
         assert_eq!(sent.get_all(AUTHORIZATION).iter().count(), 1);
         assert_eq!(sent[AUTHORIZATION], "Bearer ya29.x");
@@ -186,7 +193,7 @@ mod tests {
     #[test]
     fn a_connection_header_that_names_authorization_takes_nothing_of_ours() {
         let mut sent = headers(&[("connection", "authorization, host, content-length")]);
-        call_headers(&mut sent, "t").unwrap();
+        call_headers(&mut sent, "t", &[]).unwrap();
         assert_eq!(sent[AUTHORIZATION], "Bearer t");
     }
 
@@ -212,29 +219,44 @@ mod tests {
     #[test]
     fn an_upgrade_crosses_only_where_the_connection_header_means_it() {
         let mut sent = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
-        call_headers(&mut sent, "t").unwrap();
+        call_headers(&mut sent, "t", &[]).unwrap();
         assert_eq!(sent[UPGRADE], "websocket");
         assert_eq!(sent[CONNECTION], "upgrade");
         let mut loose = headers(&[("upgrade", "h2c")]);
-        call_headers(&mut loose, "t").unwrap();
+        call_headers(&mut loose, "t", &[]).unwrap();
         assert!(!loose.contains_key(UPGRADE));
         let mut other = headers(&[("connection", "upgrade"), ("upgrade", "h2c")]);
         assert!(!wants_websocket(&other));
-        call_headers(&mut other, "t").unwrap();
+        call_headers(&mut other, "t", &[]).unwrap();
         assert_eq!(names(&other), ["authorization"]);
     }
 
     #[test]
     fn whoever_takes_trailers_gets_them() {
         let mut sent = headers(&[("te", "deflate, Trailers"), ("connection", "TE")]);
-        call_headers(&mut sent, "t").unwrap();
+        call_headers(&mut sent, "t", &[]).unwrap();
         assert_eq!(sent[TE], "trailers");
         assert_eq!(sent[CONNECTION], "te");
     }
 
     #[test]
+    fn what_the_provider_wants_to_see_is_added_unless_the_caller_sends_it() {
+        let version = HeaderName::from_static("notion-version");
+        let extra = [(version.clone(), HeaderValue::from_static("2025-09-03"))];
+        let mut plain = headers(&[("accept", "*/*")]);
+        call_headers(&mut plain, "t", &extra).unwrap();
+        assert_eq!(plain[&version], "2025-09-03");
+        let mut own = headers(&[("notion-version", "2022-06-28")]);
+        call_headers(&mut own, "t", &extra).unwrap();
+        assert_eq!(
+            own.get_all(&version).iter().collect::<Vec<_>>(),
+            ["2022-06-28"]
+        );
+    }
+
+    #[test]
     fn a_token_that_would_split_the_header_is_our_fault_and_not_sent() {
-        assert!(call_headers(&mut HeaderMap::new(), "a\r\nx: y").is_err());
+        assert!(call_headers(&mut HeaderMap::new(), "a\r\nx: y", &[]).is_err());
     }
 
     #[test]

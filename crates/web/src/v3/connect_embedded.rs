@@ -7,6 +7,7 @@ use crate::body::PublicObject;
 use crate::call::Call;
 use crate::envelope::Answer;
 use crate::errors::Failure;
+use keyway_core::catalogue::Catalogue;
 use keyway_core::ids::ApplicationId;
 use keyway_core::provider::Provider;
 use keyway_engine::sign_in::{AuthorizeParams, TypedAccount};
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 /// A way to sign in.
 #[derive(Serialize)]
 struct Offered {
-    name: &'static str,
+    name: String,
     provider: Provider,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -24,14 +25,14 @@ struct Offered {
 }
 
 impl Offered {
-    fn of(provider: Provider) -> Self {
+    fn of(provider: Provider, catalogue: &Catalogue) -> Self {
         let kind = match provider {
             Provider::Ews => "ews",
             Provider::Imap | Provider::Icloud => "imap",
             _ => "oauth",
         };
         Self {
-            name: provider.title(),
+            name: catalogue.title(&provider).to_owned(),
             provider,
             kind,
             settings: Map::new(),
@@ -44,7 +45,9 @@ pub(crate) async fn find(call: Call) -> Answer {
     let id = call.query.get("client_id").and_then(|id| id.parse().ok());
     let id = id.ok_or_else(|| Failure::not_found("Application not found"))?;
     let providers = call.app.engine.hosted_providers(id).await?;
-    let offered: Vec<Offered> = providers.into_iter().map(Offered::of).collect();
+    let catalogue = call.app.engine.catalogue();
+    let offered = providers.into_iter().map(|p| Offered::of(p, catalogue));
+    let offered: Vec<Offered> = offered.collect();
     call.answer.single(&offered)
 }
 

@@ -44,7 +44,8 @@ impl World {
         Self::with_api(None, "")
     }
 
-    /// A world whose provider's API is at `api`, with more lines in the configuration.
+    /// A world whose provider's API is at `api`, with more lines in the configuration; `{base}` in them stands
+    /// for the sandbox's address.
     pub(crate) fn with_api(api: Option<&str>, more: &str) -> Self {
         let site = Site::on(Backend::Sqlite).unwrap();
         Self::of(site, &|_| {}, api, more)
@@ -109,6 +110,7 @@ impl World {
         let control = sandbox.control();
         runtime.spawn(async move { sandbox.serve(listener, std::future::pending()).await });
         let api = api.map_or_else(|| format!("{base}/api"), str::to_owned);
+        let more = more.replace("{base}", &base);
         let file = site.data_dir().join("keyway.toml");
         std::fs::write(&file, format!(
             "{more}\n[providers.google]\nissuer = \"{base}\"\nauthorization_endpoint = \"{base}/auth\"\n\
@@ -279,9 +281,14 @@ impl World {
 
     /// The code a sign-in ends with.
     pub(crate) fn code(&self, email: &str) -> String {
+        self.code_at(email, "google")
+    }
+
+    /// The code a sign-in at that provider ends with.
+    pub(crate) fn code_at(&self, email: &str, provider: &str) -> String {
         let encoded = "http%3A%2F%2Flocalhost%3A3000%2Fcallback";
         let path = format!(
-            "/v3/connect/auth?client_id={}&redirect_uri={encoded}&response_type=code&provider=google&access_type=offline",
+            "/v3/connect/auth?client_id={}&redirect_uri={encoded}&response_type=code&provider={provider}&access_type=offline",
             self.app
         );
         self.allow_callback();

@@ -25,7 +25,11 @@ pub(crate) struct ConnectorView<'a> {
 const fn has_scope(provider: Provider) -> bool {
     matches!(
         provider,
-        Provider::Google | Provider::Microsoft | Provider::Yahoo | Provider::Ews
+        Provider::Google
+            | Provider::Microsoft
+            | Provider::Yahoo
+            | Provider::Ews
+            | Provider::Other(_)
     )
 }
 

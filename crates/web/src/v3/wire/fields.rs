@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(Fields::of(&Map::new()).provider().unwrap(), None);
         for (bad, words) in [
             (json!({"provider": 1}), "provider: must be a string"),
-            (json!({"provider": "inbox"}), "provider: unknown provider"),
+            (json!({"provider": "in_box"}), "provider: unknown provider"),
             (json!({"provider": "nylas"}), "provider: 'nylas' accounts"),
         ] {
             let failure = Fields::of(map(&bad)).provider().unwrap_err();

@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn filters_that_cannot_be_read_are_refused_by_name() {
         for (query, words) in [
-            ("provider=inbox", "provider must be"),
+            ("provider=in_box", "provider must be"),
             ("grant_status=ok", "grant_status must be"),
             ("since=soon", "since must be"),
             ("credential_id=1", "credential_id must be"),
