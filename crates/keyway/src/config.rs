@@ -182,7 +182,10 @@ impl Config {
     /// As [`Config::load`].
     pub(crate) fn use_providers(&mut self, text: &str) -> anyhow::Result<()> {
         let file = FileConfig::parse(text).map_err(|(what, _)| Failure::new(what))?;
-        self.providers.take(file.providers)
+        self.providers.take(file.providers)?;
+        let catalogue = &self.providers.catalogue;
+        self.shared_apps = providers::shared_apps(file.shared_apps, catalogue, Path::new("."))?;
+        Ok(())
     }
 
     /// The built-in catalogue with what this configuration says of providers.

@@ -7,6 +7,7 @@
 mod browser;
 mod http_client;
 mod landing;
+mod shared;
 mod steps;
 mod tour;
 mod world;

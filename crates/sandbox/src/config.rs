@@ -117,7 +117,9 @@ impl ClientConfig {
         }
     }
 
-    fn demo(client_id: &str, project: &str) -> Self {
+    /// A client whose secret is its id followed by `-secret`.
+    #[must_use]
+    pub fn demo(client_id: &str, project: &str) -> Self {
         const CALLBACKS: [&str; 2] = [
             "http://127.0.0.1:8080/v3/connect/callback",
             "http://localhost:8080/v3/connect/callback",

@@ -15,7 +15,7 @@ use keyway_core::oauth::TokenResponse;
 use keyway_core::refresh::{CALL_LIMIT_MS, REST_MAX_MS, keep_alive_at};
 use keyway_core::refusal::Blame;
 use keyway_core::time::UnixMillis;
-use keyway_core::token_set::{ProviderTokens, RefreshState, TokenSet};
+use keyway_core::token_set::{ProviderTokens, RefreshState, TokenSet, Unheard};
 use keyway_store::Session;
 use serde_json::json;
 use std::time::Duration;
@@ -294,8 +294,14 @@ async fn revive(
     if !s.update_grant(&grant, grant.version - 1).await? {
         return Err(crate::applications::changed_meanwhile());
     }
+    // The old token was shown twice: a provider that counts may end what it gave for it, and then it is not the
+    // user's doing.
+    let shown_twice = RefreshState {
+        unheard: Some(Unheard::Interrupted),
+        ..rested.clone()
+    };
     if let Some(state) = s.refresh_state(application_id, grant_id).await? {
-        s.upsert_refresh_state(application_id, grant_id, rested, Some(state.version))
+        s.upsert_refresh_state(application_id, grant_id, &shown_twice, Some(state.version))
             .await?;
     }
     let change = ChangeOf {

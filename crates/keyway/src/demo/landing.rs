@@ -1,12 +1,13 @@
 //! The demo application's own page: a link to sign in, and what came of it.
 
 use super::http_client::{Answer, Call, HttpClient};
+use super::world::Tenant;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Html;
 use axum::routing::get;
 use http::Method;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::net::TcpListener;
@@ -18,9 +19,7 @@ use url::Url;
 pub(super) struct Landing {
     pub(super) http: HttpClient,
     pub(super) keyway_url: String,
-    pub(super) application_id: String,
-    pub(super) api_key: SecretString,
-    pub(super) redirect_uri: String,
+    pub(super) tenant: Tenant,
 }
 
 type Credentials = Vec<(String, String)>;
@@ -46,7 +45,7 @@ impl Landing {
     ) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.keyway_url);
         let call = Call {
-            bearer: Some(self.api_key.expose_secret()),
+            bearer: Some(self.tenant.api_key.expose_secret()),
             body,
             ..Call::new(method, &url)
         };
@@ -78,8 +77,8 @@ impl Landing {
         let mut link = Url::parse(&self.keyway_url)?;
         link.set_path("/v3/connect/auth");
         link.query_pairs_mut()
-            .append_pair("client_id", &self.application_id)
-            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("client_id", &self.tenant.application_id)
+            .append_pair("redirect_uri", &self.tenant.redirect_uri)
             .append_pair("response_type", "code")
             .append_pair("provider", "google");
         if let Some(id) = credential_id {
@@ -110,9 +109,9 @@ impl Landing {
     async fn grant(&self, code: &str) -> anyhow::Result<Value> {
         let body = json!({
             "grant_type": "authorization_code",
-            "client_id": self.application_id,
-            "client_secret": self.api_key.expose_secret(),
-            "redirect_uri": self.redirect_uri,
+            "client_id": self.tenant.application_id,
+            "client_secret": self.tenant.api_key.expose_secret(),
+            "redirect_uri": self.tenant.redirect_uri,
             "code": code,
         });
         let tokens = self

@@ -2,29 +2,32 @@
 
 use super::browser::{self, Returned};
 use super::http_client::{Answer, Call};
+use super::shared;
 use super::tour::{Tour, gist};
-use super::world::World;
+use super::world::{Tenant, World};
 use anyhow::{Context as _, ensure};
 use http::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use url::Url;
 
-const SCOPES: [&str; 3] = ["openid", "email", "profile"];
+pub(super) const SCOPES: [&str; 3] = ["openid", "email", "profile"];
 /// Where one connector's credentials are.
-const CREDENTIALS: &str = "/v3/connectors/google/creds";
+pub(super) const CREDENTIALS: &str = "/v3/connectors/google/creds";
 
 /// The story so far.
-struct Story<'a> {
+pub(super) struct Story<'a> {
     world: &'a World,
-    tour: &'a mut Tour,
+    /// Whose story it is at the moment.
+    tenant: &'a Tenant,
+    pub(super) tour: &'a mut Tour,
 }
 
 /// What is known of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Grant {
-    id: String,
-    credential_id: String,
+pub(super) struct Grant {
+    pub(super) id: String,
+    pub(super) credential_id: String,
     created_at: i64,
 }
 
@@ -33,7 +36,11 @@ struct Grant {
 /// # Errors
 /// If a step does not end as it should.
 pub(super) async fn tell(world: &World, tour: &mut Tour) -> anyhow::Result<()> {
-    let mut story = Story { world, tour };
+    let mut story = Story {
+        world,
+        tenant: &world.acme,
+        tour,
+    };
     let development = story.connector().await?;
     let production = story.second_credential(&development).await?;
     let alice = story.through_the_default(&development).await?;
@@ -49,6 +56,8 @@ pub(super) async fn tell(world: &World, tour: &mut Tour) -> anyhow::Result<()> {
     story
         .read_back([&development, &production], &[moved, bob, carol])
         .await?;
+    story.tenant = &world.globex;
+    shared::tell(&mut story).await?;
     let end = "That is Keyway: one connector, two provider applications, and users who moved without noticing.";
     Ok(story.tour.title(&format!("\n{end}"))?)
 }
@@ -243,7 +252,7 @@ impl Story<'_> {
     }
 
     /// A user's whole sign-in, from the link to the grant.
-    async fn hosted(
+    pub(super) async fn hosted(
         &mut self,
         email: &str,
         credential_id: Option<&str>,
@@ -279,8 +288,8 @@ impl Story<'_> {
         let mut link = Url::parse(&self.world.keyway_url)?;
         link.set_path("/v3/connect/auth");
         link.query_pairs_mut()
-            .append_pair("client_id", &self.world.application_id)
-            .append_pair("redirect_uri", &self.world.redirect_uri)
+            .append_pair("client_id", &self.tenant.application_id)
+            .append_pair("redirect_uri", &self.tenant.redirect_uri)
             .append_pair("response_type", "code")
             .append_pair("provider", "google")
             .append_pair("state", "demo");
@@ -294,9 +303,9 @@ impl Story<'_> {
     async fn exchange(&self, code: &str) -> anyhow::Result<String> {
         let body = json!({
             "grant_type": "authorization_code",
-            "client_id": self.world.application_id,
-            "client_secret": self.world.api_key.expose_secret(),
-            "redirect_uri": self.world.redirect_uri,
+            "client_id": self.tenant.application_id,
+            "client_secret": self.tenant.api_key.expose_secret(),
+            "redirect_uri": self.tenant.redirect_uri,
             "code": code,
         });
         let printed =
@@ -318,7 +327,7 @@ impl Story<'_> {
         Ok(id)
     }
 
-    async fn grant(&self, id: &str) -> anyhow::Result<Grant> {
+    pub(super) async fn grant(&self, id: &str) -> anyhow::Result<Grant> {
         let answer = self
             .call(Method::GET, &format!("/v3/grants/{id}"), None)
             .await?;
@@ -342,7 +351,7 @@ impl Story<'_> {
     }
 
     /// A request to Keyway with the API key, printed with what comes back.
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -363,14 +372,14 @@ impl Story<'_> {
     ) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.world.keyway_url);
         let call = Call {
-            bearer: Some(self.world.api_key.expose_secret()),
+            bearer: Some(self.tenant.api_key.expose_secret()),
             body,
             ..Call::new(method, &url)
         };
         self.world.http.send(call).await
     }
 
-    fn shown(&self, text: &str) -> std::io::Result<()> {
+    pub(super) fn shown(&self, text: &str) -> std::io::Result<()> {
         self.tour.shown(text)
     }
 }
@@ -391,7 +400,7 @@ fn grant_of(json: &Value) -> anyhow::Result<Grant> {
     })
 }
 
-fn count(answer: &Answer) -> usize {
+pub(super) fn count(answer: &Answer) -> usize {
     answer
         .json
         .get("data")

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use keyway_core::application::Platform;
 use keyway_engine::applications::NewApplication;
 use keyway_engine::redirect_uris::NewRedirectUri;
-use keyway_sandbox::{Dialect, SandboxConfig};
+use keyway_sandbox::{ClientConfig, Dialect, SandboxConfig};
 use secrecy::SecretString;
 use serde_json::Map;
 use std::path::Path;
@@ -28,15 +28,32 @@ pub(super) struct World {
     pub(super) keyway_url: String,
     /// The same of the sandbox.
     pub(super) sandbox_url: String,
-    pub(super) application_id: String,
-    pub(super) api_key: SecretString,
-    /// Where the application's users are sent back to.
-    pub(super) redirect_uri: String,
+    /// An application with provider applications of its own.
+    pub(super) acme: Tenant,
+    /// An application that begins with the operator's.
+    pub(super) globex: Tenant,
     landing_url: String,
     callback_uri: String,
     server: Server,
     stop: CancellationToken,
 }
+
+/// An application, as its own server knows it.
+#[derive(Clone)]
+pub(super) struct Tenant {
+    pub(super) application_id: String,
+    pub(super) api_key: SecretString,
+    /// Where its users are sent back to.
+    pub(super) redirect_uri: String,
+}
+
+/// The operator's own application at the provider, for all that bring none.
+const SHARED_APP: &str = "[shared_apps.google]
+client_id = \"shared-app\"
+client_secret = \"shared-app-secret\"
+applications = [\"*\"]
+scopes = [\"openid\", \"email\", \"profile\"]
+";
 
 /// The configuration of the demo's server: as it would be without a file, in a directory of its own.
 pub(super) fn config(directory: &Path) -> anyhow::Result<Config> {
@@ -71,35 +88,37 @@ impl World {
     pub(super) async fn start(mut config: Config, runtime: &Handle) -> anyhow::Result<Self> {
         let (sandbox_listener, sandbox_url) = listen().await?;
         let (landing_listener, landing_url) = listen().await?;
-        config.use_providers(&sandbox::configuration(&base(&sandbox_url), Dialect::Plain))?;
+        let tables = sandbox::configuration(&base(&sandbox_url), Dialect::Plain);
+        config.use_providers(&format!("{tables}\n{SHARED_APP}"))?;
         let server = Server::start(config, runtime).await?;
         let keyway_url = format!("http://{}", server.address);
         let stop = CancellationToken::new();
 
         let callback_uri = server.engine.callback_uri();
-        let provider = SandboxConfig::demo(sandbox_url.clone()).with_redirect_uri(&callback_uri);
-        let provider = sandbox::build(provider)?;
+        let mut provider = SandboxConfig::demo(sandbox_url.clone());
+        let more = [("shared-app", "the-operators"), ("globex-app", "globex")];
+        let more = more.map(|(id, project)| ClientConfig::demo(id, project));
+        provider.clients.extend(more);
+        let provider = sandbox::build(provider.with_redirect_uri(&callback_uri))?;
         let until = stop.clone().cancelled_owned();
         runtime.spawn(async move { provider.serve(sandbox_listener, until).await });
 
         let redirect_uri = format!("{}/callback", base(&landing_url));
-        let (application_id, api_key) = make_application(&server, &redirect_uri).await?;
+        let acme = make_application(&server, "Acme", &redirect_uri).await?;
+        let globex = make_application(&server, "Globex", &redirect_uri).await?;
         let http = HttpClient::new();
         let landing = Landing {
             http: http.clone(),
             keyway_url: keyway_url.clone(),
-            application_id: application_id.clone(),
-            api_key: api_key.clone(),
-            redirect_uri: redirect_uri.clone(),
+            tenant: acme.clone(),
         };
         runtime.spawn(landing.serve(landing_listener, stop.clone()));
         Ok(Self {
             http,
             keyway_url,
             sandbox_url: base(&sandbox_url),
-            application_id,
-            api_key,
-            redirect_uri,
+            acme,
+            globex,
             landing_url: base(&landing_url),
             callback_uri,
             server,
@@ -117,7 +136,10 @@ impl World {
             ),
             (
                 "application",
-                format!("{}, its page is {}", self.application_id, self.landing_url),
+                format!(
+                    "{}, its page is {}",
+                    self.acme.application_id, self.landing_url
+                ),
             ),
             (
                 "registered there",
@@ -151,10 +173,11 @@ impl World {
 /// What `keyway app create` does.
 async fn make_application(
     server: &Server,
+    name: &str,
     redirect_uri: &str,
-) -> anyhow::Result<(String, SecretString)> {
+) -> anyhow::Result<Tenant> {
     let new = NewApplication {
-        name: "Acme".to_owned(),
+        name: name.to_owned(),
         region: "us".to_owned(),
         environment: "sandbox".to_owned(),
         redirect_uris: vec![NewRedirectUri {
@@ -164,5 +187,9 @@ async fn make_application(
         }],
     };
     let (application, api_key, _) = server.engine.create_application(new).await?;
-    Ok((application.id.to_string(), api_key))
+    Ok(Tenant {
+        application_id: application.id.to_string(),
+        api_key,
+        redirect_uri: redirect_uri.to_owned(),
+    })
 }

@@ -118,7 +118,8 @@ fn a_link_is_printed_only_if_it_can_work(site: &Site) {
     let (app, _) = site.app("A");
     for (arguments, word) in [
         (&["--provider", "google"][..], "no connector"),
-        (&["--provider", "imap"], "/v3/connect/custom"),
+        (&["--provider", "imap"], "no connector"),
+        (&["--provider", "virtual-calendar"], "/v3/connect/custom"),
         (&["--provider", "gogle"], "unknown provider"),
         (
             &[

@@ -184,10 +184,10 @@ fn a_damaged_database_is_put_aside_as_it_is_and_replaced() {
 
 fn a_copy_of_an_older_database_is_made_before_anything_migrates_it(site: &Site) {
     site.app("A");
-    site.execute("DELETE FROM schema_migrations WHERE version = 6");
+    site.execute("DELETE FROM schema_migrations WHERE version = 7");
     let versions = || site.texts("SELECT CAST(max(version) AS TEXT) FROM schema_migrations");
     let export = site.data_dir().join("keyway.export");
-    let words = "this program reads schema 6";
+    let words = "this program reads schema 7";
     refused(&site.run(&["export", path_text(&export)]), words);
     if site.backend() == Backend::Sqlite {
         // A backup needs no master key either.
@@ -196,7 +196,7 @@ fn a_copy_of_an_older_database_is_made_before_anything_migrates_it(site: &Site) 
         let made = site.json(&["backup", path_text(&copy)]);
         assert_eq!(text(&made, "master_key").len(), 16);
     }
-    assert_eq!(versions(), ["5"]);
+    assert_eq!(versions(), ["6"]);
 }
 
 /// A site of the other kind, that has the same master key; `None` if there is no such database to test on.

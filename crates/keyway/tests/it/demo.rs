@@ -1,6 +1,7 @@
 //! `keyway demo` from outside.
 
 use crate::site::{program, signal, stderr};
+use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -11,6 +12,10 @@ fn the_story_ends_with_status_0_and_without_colours_in_a_pipe() {
     let told = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{told}\n{}", stderr(&output));
     assert!(told.contains("9. Everything read back"), "{told}");
+    assert!(
+        told.contains("the provider was asked by shared-app"),
+        "{told}"
+    );
     assert!(!told.contains('\u{1b}'), "{told}");
 }
 
@@ -50,8 +55,17 @@ fn the_demo_stays_up_with_a_page_to_sign_in_from_until_it_is_stopped() {
 }
 
 fn a_link_names_what_the_application_has(data_dir: &Path) {
+    let mut listed = program(&["app", "list", "--json", "--data-dir"]);
+    let listed = listed.arg(data_dir).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let of = |name: &str| {
+        let all = listed.as_array().unwrap();
+        let one = all.iter().find(|one| one["name"] == name).unwrap();
+        one["application_id"].as_str().unwrap().to_owned()
+    };
+    let acme = of("Acme");
     let link = |arguments: &[&str]| {
-        let mut command = program(&["link", "--provider", "google", "--data-dir"]);
+        let mut command = program(&["link", "--provider", "google", "--app", &acme, "--data-dir"]);
         let output = command.arg(data_dir).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()

@@ -90,14 +90,14 @@ fn a_damaged_value_and_a_database_to_migrate_are_warnings_and_nothing_is_changed
         "{found}"
     );
 
-    site.execute("DELETE FROM schema_migrations WHERE version = 6");
+    site.execute("DELETE FROM schema_migrations WHERE version = 7");
     for _ in 0..2 {
         let older = site.run(&["doctor", "--json"]);
         assert!(older.status.success(), "{}", stderr(&older));
         let findings = told(&older);
         let (status, found) = of(&findings, "database")[0];
         assert!(
-            status == "warn" && found.contains("is of schema 5"),
+            status == "warn" && found.contains("is of schema 6"),
             "{found}"
         );
     }
