@@ -66,9 +66,19 @@ schema = description(every_part=True)
 # What each operation answered to an API key.
 ANSWERED = defaultdict(set)
 
-# Only a browser with a sign-in's cookie finishes one, only an access token has a grant of its own, and the
-# operator of this server hands out no provider tokens.
-REFUSED_TO_A_KEY = {"GET /v3/connect/callback", "GET /v3/grants/me", "GET /v3/grants/{grant_id}/token"}
+# Only a browser with a sign-in's cookie finishes one, no mail server is there to let anybody in, the applications
+# have no pictures, only an access token has a grant of its own, and the operator of this server hands out no
+# provider tokens.
+REFUSED_TO_A_KEY = {
+    "GET /v3/connect/callback",
+    "POST /v3/connect/login",
+    "POST /v3/connect/login/imap",
+    "POST /v3/connect/login/ews",
+    "GET /v3/connect/images/icon",
+    "GET /v3/connect/images/background",
+    "GET /v3/grants/me",
+    "GET /v3/grants/{grant_id}/token",
+}
 
 
 @schema.parametrize()

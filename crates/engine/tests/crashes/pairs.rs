@@ -5,6 +5,7 @@ use crate::ground::Ground;
 use crate::killer::{Fate, Process};
 use crate::matrix::Story;
 use crate::{deletions, own_tokens, rules, sign_ins};
+use futures_util::FutureExt as _;
 use keyway_core::entropy::{SeededEntropy, random_bytes};
 use keyway_core::grant::GrantLocator;
 use keyway_core::provider::Provider::Google;
@@ -141,14 +142,16 @@ async fn play_seed(world: &World, seed: u64) {
     };
     let meanwhile = *ALL.get(steps(draw(6))).unwrap();
     let what = format!("seed-{seed}");
-    match draw(6) {
-        0 => Box::pin(play::<sign_ins::FirstSignIn>(world, fate, meanwhile, &what)).await,
-        1 => Box::pin(play::<sign_ins::Move>(world, fate, meanwhile, &what)).await,
-        2 => play::<sign_ins::CustomMove>(world, fate, meanwhile, &what).await,
-        3 => play::<sign_ins::Patch>(world, fate, meanwhile, &what).await,
-        4 => play::<own_tokens::Rotation>(world, fate, meanwhile, &what).await,
-        _ => play::<deletions::Grant>(world, fate, meanwhile, &what).await,
-    }
+    // Each is a long story, and one of six is told.
+    let told = match draw(6) {
+        0 => play::<sign_ins::FirstSignIn>(world, fate, meanwhile, &what).boxed_local(),
+        1 => play::<sign_ins::Move>(world, fate, meanwhile, &what).boxed_local(),
+        2 => play::<sign_ins::CustomMove>(world, fate, meanwhile, &what).boxed_local(),
+        3 => play::<sign_ins::Patch>(world, fate, meanwhile, &what).boxed_local(),
+        4 => play::<own_tokens::Rotation>(world, fate, meanwhile, &what).boxed_local(),
+        _ => play::<deletions::Grant>(world, fate, meanwhile, &what).boxed_local(),
+    };
+    told.await;
 }
 
 async fn play_all(backend: Backend, seeds: std::ops::Range<u64>) {

@@ -154,7 +154,7 @@ async fn rule_04_e2_a_reauthentication_during_a_refresh_wins(world: &World) {
         eventually("the refresh is under way", async || refreshes(world) > 0).await;
         app.connect(&SignIn::of(ALICE).through(production.id)).await
     };
-    let (_, moved) = futures_util::future::join(refresh, moved).await;
+    let (_, moved) = Box::pin(futures_util::future::join(refresh, moved)).await;
     assert_eq!(moved.id, grant.id);
     let current = world.tokens(&moved).await;
     assert_eq!(current.set.credential_id, production.id);
