@@ -10,7 +10,6 @@ import { launchChromium, loopbackContext, signInAtProvider } from './harness/chr
 import { dovecotIsMissing, startDovecot } from './harness/dovecot.mjs';
 import { startExchange } from './harness/exchange.mjs';
 import { connectGoogle } from './harness/google.mjs';
-import { startPageServer } from './harness/page-server.mjs';
 import { SCREENSHOTS, WORLDS } from './harness/paths.mjs';
 import { startWorld } from './harness/world.mjs';
 
@@ -280,10 +279,8 @@ describe('the pages of a sign-in in Chromium', { skip: missing }, () => {
   });
 
   it("wears the application's colours", async () => {
-    const pages = await startPageServer();
-    closers.unshift(() => pages.close());
     const look = { colorPrimary: '#ffd400', backgroundColor: '#123456', title: 'Connect to Acme', alignment: 'left' };
-    const branding = { name: 'Acme', websiteUrl: 'https://acme.example', iconUrl: `${pages.origin}/icon.png` };
+    const branding = { name: 'Acme', websiteUrl: 'https://acme.example', iconUrl: `https://${mail.host}/icon.png` };
     await app.nylas.applications.update({ requestBody: { branding, hostedAuthentication: look } });
     for (const [name, options] of LOOKS) {
       const { page, elsewhere } = await opened(options);

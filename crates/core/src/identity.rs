@@ -138,8 +138,12 @@ pub fn issuer_tenant<'a>(entry: &ProviderEntry, iss: &'a str) -> Option<&'a str>
 /// What a path into the token endpoint's answer begins with.
 pub(crate) const TOKEN_STEP: &str = "token.";
 
-/// What stands at the end of a path: the member of that very name, else step by step, dot by dot.
+/// What stands at the end of a path: the member of that very name, else step by step, dot by dot. A path into the
+/// token endpoint's answer leads nowhere else: a member that only has such a name may be a user's own words.
 fn at<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
+    if let Some(rest) = path.strip_prefix(TOKEN_STEP) {
+        return at(claims.get("token")?.as_object()?, rest);
+    }
     if let Some(value) = claims.get(path) {
         return Some(value);
     }
@@ -186,7 +190,10 @@ fn identity_key(rule: &IdentityRule, claims: &Claims) -> Option<String> {
         .iter()
         .map(|name| name.split('|').find_map(|one| told(claims, one)))
         .collect();
-    values.map(|values| values.join("|"))
+    // A part that holds what joins them could be taken for two.
+    values
+        .filter(|values| values.len() == 1 || !values.iter().any(|value| value.contains('|')))
+        .map(|values| values.join("|"))
 }
 
 /// The identity in `claims`, or `None` if there is no address in them.

@@ -180,3 +180,27 @@ fn the_primary_address_of_a_list_counts() {
         assert_eq!(primary_email(&other), None, "{other}");
     }
 }
+
+#[test]
+fn rule_12_a_members_name_is_no_way_into_the_token_endpoints_answer() {
+    let mut slack = entry(Provider::Google);
+    slack.identity = IdentityRule::Stable(vec!["token.team.id".into(), "id".into()]);
+    let told =
+        json!({"id": "u", "email": "a@b.c", "token.team.id": "evil", "token": {"team.id": "T1"}});
+    let key = |value: &Value| read_identity(&slack, &claims(value)).unwrap().key;
+    assert_eq!(key(&told).as_deref(), Some("T1|u"));
+    let untold = json!({"id": "u", "email": "a@b.c", "token.team.id": "evil", "token": {}});
+    assert_eq!(key(&untold), None);
+}
+
+#[test]
+fn rule_12_two_parts_are_not_taken_for_another_two() {
+    let mut own = entry(Provider::Google);
+    own.identity = IdentityRule::Stable(vec!["a".into(), "b".into()]);
+    let key = |a: &str, b: &str| {
+        let told = json!({"a": a, "b": b, "email": "a@b.c"});
+        read_identity(&own, &claims(told)).unwrap().key
+    };
+    assert_eq!(key("1", "2").as_deref(), Some("1|2"));
+    assert_eq!((key("1|2", "3"), key("1", "2|3")), (None, None));
+}

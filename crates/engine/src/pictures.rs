@@ -21,8 +21,10 @@ const PICTURE_LIMIT: Duration = Duration::from_secs(5);
 const KEPT_MS: i64 = 3_600_000;
 /// How long it is remembered that there is none, in milliseconds.
 const MISSED_MS: i64 = 60_000;
-/// Pictures remembered at once.
-pub(crate) const PICTURES_MAX: usize = 16;
+/// What remembered pictures take in all, in bytes.
+const REMEMBERED_BYTES: u64 = 32 * 1024 * 1024;
+/// What one counts for beside its bytes.
+const ONE_BYTES: u64 = 1024;
 
 /// Which picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +46,31 @@ pub struct Picture {
 
 /// One picture of one version of an application.
 pub(crate) type Key = (ApplicationId, i64, PictureOf);
+
+/// Pictures count by their size.
+#[derive(Clone)]
+pub(crate) struct BySize;
+
+impl quick_cache::Weighter<Key, Looked> for BySize {
+    fn weight(&self, _: &Key, looked: &Looked) -> u64 {
+        let bytes = looked
+            .picture
+            .as_ref()
+            .map_or(0, |picture| picture.bytes.len());
+        ONE_BYTES.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
+}
+
+/// Pictures remembered.
+pub(crate) type Pictures = quick_cache::sync::Cache<Key, Looked, BySize>;
+
+/// An empty memory of pictures.
+pub(crate) fn pictures() -> Pictures {
+    Pictures::with_weighter(PICTURES_USUAL, REMEMBERED_BYTES, BySize)
+}
+
+/// How many are usually remembered.
+const PICTURES_USUAL: usize = 64;
 
 /// A picture, or that there was none, and when that was.
 #[derive(Clone)]
@@ -70,7 +97,7 @@ impl PictureOf {
         };
         let url = application.profile.get(object)?.get(member);
         let url = Url::parse(url.and_then(Value::as_str)?.trim()).ok()?;
-        matches!(url.scheme(), "https" | "http").then_some(url)
+        (url.scheme() == "https").then_some(url)
     }
 }
 
@@ -127,6 +154,7 @@ impl Engine {
     async fn look_at(&self, url: Url) -> Option<Arc<Picture>> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let call = Request::get(url)
+            .with_guarded_port()
             .with_deadline(PICTURE_LIMIT)
             .with_max_response_bytes(PICTURE_MAX_BYTES);
         let answer = match self.inner.parts.transport.send(call).await {

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::provider_keys::SignatureError;
 use crate::proxy::extra_headers;
+use crate::refresh::Lasting;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
@@ -299,13 +300,22 @@ impl Engine {
         &self,
         entry: &ProviderEntry,
         client: &Client,
-        access_token: &SecretString,
+        lasting: &Lasting,
     ) -> Result<TokenResponse, ProviderFailure> {
+        let Lasting {
+            access_token,
+            expires_at,
+        } = lasting;
+        if expires_at.is_some_and(|end| end <= self.now()) {
+            return Err(honoured_no_longer("invalid_grant", 400));
+        }
         let answer = self.userinfo_answer(entry, client, access_token).await?;
         let status = match &answer {
             None => 200,
             // RFC 7662, 2.2: a token that is good no more is told with status 200.
-            Some(answer) if says_inactive(entry, &answer.body) => 401,
+            Some(answer) if says_inactive(entry, &answer.body) => {
+                return Err(honoured_no_longer("invalid_grant", 401));
+            }
             Some(answer) => answer.status.as_u16(),
         };
         match status {
@@ -317,12 +327,11 @@ impl Engine {
                 expires_in_secs: None,
                 told: Claims::new(),
             }),
-            401 => Err(ProviderFailure::Refused(ProviderError {
-                error: "invalid_grant".to_owned(),
-                description: Some("the provider no longer honours the access token".to_owned()),
-                status,
-                ..ProviderError::default()
-            })),
+            // RFC 7662, 2.3: an introspection endpoint refuses the client so, and not the token.
+            401 if entry.userinfo_method == UserinfoMethod::Introspect => {
+                Err(honoured_no_longer("invalid_client", status))
+            }
+            401 => Err(honoured_no_longer("invalid_grant", status)),
             _ => {
                 let why = format!("userinfo answered status {status}");
                 Err(ProviderFailure::Nonsense(why))
@@ -399,6 +408,19 @@ fn reading(url: Url) -> Request {
     Request::get(url)
         .with_deadline(IDENTITY_CALL_DEADLINE)
         .with_max_response_bytes(ANSWER_MAX_BYTES)
+}
+
+fn honoured_no_longer(error: &str, status: u16) -> ProviderFailure {
+    let words = match error {
+        "invalid_client" => "the introspection endpoint does not accept the client",
+        _ => "the provider no longer honours the access token",
+    };
+    ProviderFailure::Refused(ProviderError {
+        error: error.to_owned(),
+        description: Some(words.to_owned()),
+        status,
+        ..ProviderError::default()
+    })
 }
 
 fn says_inactive(entry: &ProviderEntry, body: &[u8]) -> bool {

@@ -122,6 +122,11 @@ impl Found {
             .map_err(|mismatch| Error::new(ErrorKind::ReauthEmailInvalid, mismatch.to_string()))
     }
 
+    /// The address of the grant that has this identity.
+    pub(crate) fn known_email(&self) -> Option<&str> {
+        self.by_identity.as_ref().map(|grant| grant.email.as_str())
+    }
+
     fn take(self, id: GrantId) -> Option<Grant> {
         [self.by_identity, self.by_email]
             .into_iter()

@@ -12,6 +12,11 @@ const OPENED = `<?xml version="1.0" encoding="utf-8"?>
 <m:ResponseMessages><m:GetFolderResponseMessage ResponseClass="Success"><m:ResponseCode>NoError</m:ResponseCode>
 </m:GetFolderResponseMessage></m:ResponseMessages></m:GetFolderResponse></s:Body></s:Envelope>`;
 
+/** One pixel. */
+const ICON = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64',
+);
+
 /** Starts one on port 443 of `host`, for `users`, an object of passwords by name. */
 export async function startExchange({ host, folder, users }) {
   const read = (name) => readFileSync(path.join(folder, name));
@@ -19,7 +24,9 @@ export async function startExchange({ host, folder, users }) {
     let body = '';
     for await (const chunk of request) body += chunk;
     const [name, password] = Buffer.from(request.headers.authorization?.slice(6) ?? '', 'base64').toString().split(':');
-    if (password === undefined || users[name] !== password) {
+    if (request.url === '/icon.png') {
+      response.writeHead(200, { 'content-type': 'image/png' }).end(ICON);
+    } else if (password === undefined || users[name] !== password) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="mail.test"' }).end();
     } else if (request.url === '/EWS/Exchange.asmx' && request.method === 'POST' && body.includes('GetFolder')) {
       response.writeHead(200, { 'content-type': 'text/xml; charset=utf-8' }).end(OPENED);

@@ -10,11 +10,6 @@ const SCRIPTS = {
   '/identity.js': readFileSync(new URL('../node_modules/@nylas/identity/dist/nylas-identity.es.js', import.meta.url)),
 };
 
-/** One pixel. */
-const ICON = Buffer.from(
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64',
-);
-
 const PAGE = `<!doctype html><meta charset="utf-8"><title>peer test</title>
 <script type="module">
   import { NylasConnect } from '/connect.js';
@@ -27,9 +22,7 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>peer test</title>
 export async function startPageServer() {
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://page');
-    if (pathname === '/icon.png') {
-      response.writeHead(200, { 'content-type': 'image/png' }).end(ICON);
-    } else if (SCRIPTS[pathname]) {
+    if (SCRIPTS[pathname]) {
       response.writeHead(200, { 'content-type': 'text/javascript' }).end(SCRIPTS[pathname]);
     } else if (pathname === '/favicon.ico') {
       response.writeHead(404).end();

@@ -231,6 +231,7 @@ impl EntryForm {
             return Ok(());
         }
         let takers = [
+            "authorization_endpoint",
             "revocation_endpoint",
             "userinfo_endpoint",
             "email_endpoint",

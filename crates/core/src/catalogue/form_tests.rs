@@ -266,6 +266,13 @@ api_base_url = 'https://git.acme.test/api/v3'";
     let told = catalogue
         .configure(named("github"), &form(own))
         .unwrap_err();
+    // Users would go on signing in there, and their codes come here.
+    assert_eq!(told.field, "authorization_endpoint");
+    let own =
+        format!("{own}\nauthorization_endpoint = 'https://git.acme.test/login/oauth/authorize'");
+    let told = catalogue
+        .configure(named("github"), &form(&own))
+        .unwrap_err();
     assert_eq!(told.field, "email_endpoint");
     assert!(told.what.contains("api.github.com"), "{told}");
     let whole = format!("{own}\nemail_endpoint = ''");

@@ -209,7 +209,7 @@ impl Engine {
             sealed: self.seal_tokens(set.id, &tokens),
             has_refresh_token: tokens.refresh_token.is_some(),
             scope: answer.scope.clone().unwrap_or_else(|| set.scope.clone()),
-            access_expires_at: answer.expires_at(now),
+            access_expires_at: from.source.end(answer, now),
             updated_at: now,
             version: set.version + 1,
             ..set.clone()

@@ -24,7 +24,7 @@ pub(crate) use flight::Flights;
 pub use opened::OpenedToken;
 pub(crate) use opened::{OpenedTokens, is_over, table};
 pub(crate) use outages::Outages;
-pub(crate) use source::TokenSource;
+pub(crate) use source::{Lasting, TokenSource};
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};

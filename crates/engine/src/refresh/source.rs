@@ -8,6 +8,7 @@ use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::oauth::{Client, TokenGrant, TokenResponse};
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
+use keyway_core::time::UnixMillis;
 use keyway_core::token_set::{ActsFor, TokenSet};
 use secrecy::SecretString;
 
@@ -16,7 +17,7 @@ pub(crate) enum TokenSource {
     /// The user's refresh token, presented by the client it was issued to (RFC 6749, 6).
     RefreshToken(SecretString),
     /// The user's access token itself, which nothing renews: whether it still holds can be asked.
-    Lasting(SecretString),
+    Lasting(Lasting),
     /// A service account's assertion for its user (RFC 7523, 2.1): made anew each time.
     Assertion(SecretString),
     /// The application's own access to a tenant (RFC 6749, 4.4), by its administrator's consent.
@@ -24,6 +25,13 @@ pub(crate) enum TokenSource {
         /// The scope that stands for all that was consented to.
         scope: String,
     },
+}
+
+/// An access token that nothing renews.
+pub(crate) struct Lasting {
+    pub(crate) access_token: SecretString,
+    /// Its end, if the provider named one.
+    pub(crate) expires_at: Option<UnixMillis>,
 }
 
 impl TokenSource {
@@ -36,14 +44,22 @@ impl TokenSource {
         }
     }
 
+    /// When the token that came ends. One that nothing renews ends when it did before.
+    pub(crate) fn end(&self, answer: &TokenResponse, now: UnixMillis) -> Option<UnixMillis> {
+        match self {
+            Self::Lasting(lasting) => lasting.expires_at,
+            _ => answer.expires_at(now),
+        }
+    }
+
     /// What is exchanged at the token endpoint, or the token that nothing is exchanged for.
-    fn grant<'a>(&'a self, redirect_uri: &'a str) -> Result<TokenGrant<'a>, &'a SecretString> {
+    fn grant<'a>(&'a self, redirect_uri: &'a str) -> Result<TokenGrant<'a>, &'a Lasting> {
         Ok(match self {
             Self::RefreshToken(refresh_token) => TokenGrant::RefreshToken {
                 refresh_token,
                 redirect_uri,
             },
-            Self::Lasting(access_token) => return Err(access_token),
+            Self::Lasting(lasting) => return Err(lasting),
             Self::Assertion(assertion) => TokenGrant::Assertion { assertion },
             Self::Consent { scope } => TokenGrant::ClientCredentials { scope },
         })
@@ -76,7 +92,10 @@ impl Engine {
                 let lasts = !self.entry(set.provider)?.refresh_tokens;
                 let source = match tokens.refresh_token {
                     Some(token) => TokenSource::RefreshToken(token),
-                    None if lasts => TokenSource::Lasting(tokens.access_token),
+                    None if lasts => TokenSource::Lasting(Lasting {
+                        access_token: tokens.access_token,
+                        expires_at: set.access_expires_at,
+                    }),
                     None => return Err(ended()),
                 };
                 (self.client(credential).await?, source)
@@ -130,7 +149,7 @@ impl Engine {
         let redirect_uri = self.callback_uri();
         match source.grant(&redirect_uri) {
             Ok(grant) => self.provider_tokens(entry, client, grant).await,
-            Err(token) => self.still_honoured(entry, client, token).await,
+            Err(lasting) => self.still_honoured(entry, client, lasting).await,
         }
     }
 }

@@ -60,7 +60,8 @@ impl Engine {
             .await
             .map_err(|failure| no_identity(credential, &failure))?;
         check_grant(entry, credential, &started, &tokens)?;
-        let expected = self.check_person(&started, &identity).await?;
+        let checked = self.check_person(&started, &identity).await;
+        let expected = checked.map_err(|error| ours(&error))??;
         let issued = Issued {
             credential,
             client,
@@ -138,11 +139,24 @@ impl Engine {
     /// Rule 12, decided already so that the user hears of it; the exchange decides again. The grant that
     /// `login_hint` names is looked up here and not at the start, where anybody could learn whether an
     /// address has one.
-    pub(super) async fn check_person(
+    ///
+    /// # Errors
+    /// If it cannot be looked up; and, within, if it is another account than it may be.
+    async fn check_person(
         &self,
         started: &Started,
         identity: &Identity,
-    ) -> Result<Option<GrantId>, Returned> {
+    ) -> Result<Result<Option<GrantId>, Returned>, Error> {
+        let (found, expected) = self.look_up_person(started, identity).await?;
+        Ok(decided(&found, identity, expected).map(|()| expected))
+    }
+
+    /// The grants that an account could be, and the one that `login_hint` names.
+    pub(super) async fn look_up_person(
+        &self,
+        started: &Started,
+        identity: &Identity,
+    ) -> Result<(Found, Option<GrantId>), Error> {
         let (application_id, provider) = (started.application_id, started.provider);
         let person = identity.clone();
         let hint = started.login_hint.as_deref().map(email_key);
@@ -159,14 +173,7 @@ impl Engine {
                 Ok((found, hinted.map(|grant| grant.id)))
             })
         });
-        let (found, expected) = job.await.map_err(|error| ours(&Error::from(error)))?;
-        match found.decide(Voucher::Provider, identity, expected) {
-            Ok(_) => Ok(expected),
-            Err(error) => {
-                let words = format!("grant.reauth_email_invalid: {error}");
-                Err(Returned::new("access_denied", 25022, words))
-            }
-        }
+        Ok(job.await?)
     }
 
     /// The tokens of `issued` as a row, sealed and bound to its id.
@@ -315,6 +322,19 @@ impl Engine {
         let plain = self.open_sealed(&context, sealed)?;
         serde_json::from_slice(&plain).map_err(Error::internal)
     }
+}
+
+/// Whether the account may be what it would be, in the words the application hears.
+pub(super) fn decided(
+    found: &Found,
+    identity: &Identity,
+    expected: Option<GrantId>,
+) -> Result<(), Returned> {
+    let decision = found.decide(Voucher::Provider, identity, expected);
+    decision.map(|_| ()).map_err(|error| {
+        let words = format!("grant.reauth_email_invalid: {error}");
+        Returned::new("access_denied", 25022, words)
+    })
 }
 
 const TOO_LARGE: &str = "the provider's answer is too large";

@@ -4,6 +4,7 @@
 //! typed again.
 
 use super::callback::{SignInFault, faulty};
+use super::complete::decided;
 use super::form::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use super::guesses::Whose;
 use super::{AuthorizeParams, Browser, Returned};
@@ -13,8 +14,8 @@ use crate::custom::mail_failure::NotOpened;
 use crate::custom::mailbox::MailAccount;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
-use keyway_core::email::email_key;
-use keyway_core::ids::ApplicationId;
+use keyway_core::connector::Connector;
+use keyway_core::ids::{ApplicationId, SignInId};
 use keyway_core::mail_servers::takes_no_passwords;
 use keyway_core::provider::Provider;
 use keyway_core::redirect_uri::with_query;
@@ -112,16 +113,38 @@ impl Engine {
         typed: TypedAccount,
         browser: Browser,
     ) -> Result<Step, Error> {
-        let turn = self.inner.repeats.turn(started.id, self.now());
+        let (id, application_id) = (started.id, started.application_id);
+        let turn = self.inner.repeats.turn(id, self.now());
         let mut went = turn.lock().await;
         if let Some(way) = &*went {
-            return Ok(Step::Left(way.clone()));
+            return self.repeated(application_id, id, way).await;
         }
         let step = self.enter(started, typed, &browser).await?;
         if let Step::Left(way) = &step {
             *went = Some(way.clone());
+            self.inner.repeats.finished(id, self.now());
         }
         Ok(step)
+    }
+
+    /// The way once more; unless its code was exchanged, since a second exchange would end what the first gave
+    /// (rule 9).
+    async fn repeated(
+        &self,
+        application_id: ApplicationId,
+        id: SignInId,
+        way: &Way,
+    ) -> Result<Step, Error> {
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.sign_in(application_id, id).await }));
+        let waits = job
+            .await?
+            .is_some_and(|row| row.status == SignInStatus::Completed);
+        Ok(match waits || !way.is_connected {
+            true => Step::Left(way.clone()),
+            false => Step::Used,
+        })
     }
 
     async fn enter(
@@ -130,15 +153,27 @@ impl Engine {
         typed: TypedAccount,
         browser: &Browser,
     ) -> Result<Step, Error> {
-        let typed = typed.for_provider(started.provider);
-        match self.tried(&started, &typed, browser).await {
+        let connector = self.connector_of(&started).await?;
+        let typed = typed.for_connector(&connector);
+        match self.tried(&started, &connector, &typed, browser).await {
             Ok(account) => self.keep_opened(started, account).await,
             Err(failing) => {
                 let trouble = failing.trouble(&typed)?;
-                let form = AccountForm::again(&typed, &started, trouble);
+                let form = AccountForm::again(&typed, &started, &connector, trouble);
                 Ok(Step::Again(Box::new(form)))
             }
         }
+    }
+
+    async fn connector_of(&self, started: &Started) -> Result<Connector, Error> {
+        let (application_id, id) = (started.application_id, started.connector_id);
+        let job = self
+            .store()
+            .read(move |s| Box::pin(async move { s.connector_by_id(application_id, id).await }));
+        job.await?.ok_or_else(|| {
+            let message = "The connector of this sign-in was deleted meanwhile; start it again.";
+            Error::not_found(message)
+        })
     }
 
     /// A sign-in that a page of the application's own begins and ends in one request: it has asked the person
@@ -155,8 +190,9 @@ impl Engine {
         let started = self.start_directly(params, browser.clone()).await?;
         let engine = self.clone();
         let step = self.finishing(async move {
-            let typed = typed.for_provider(started.provider);
-            let account = engine.tried(&started, &typed, &browser).await?;
+            let connector = engine.connector_of(&started).await?;
+            let typed = typed.for_connector(&connector);
+            let account = engine.tried(&started, &connector, &typed, &browser).await?;
             engine.keep_opened(started, account).await
         });
         match step.await?? {
@@ -170,23 +206,27 @@ impl Engine {
     async fn tried(
         &self,
         started: &Started,
+        connector: &Connector,
         typed: &TypedAccount,
         browser: &Browser,
     ) -> Result<Account, Failing> {
         if is_at_microsoft(started, typed) {
             return Err(Failing::AtMicrosoft);
         }
+        if let Some(field) = typed.odd_port() {
+            return Err(Failing::OddPort(field));
+        }
         let whose = whose(started, typed, browser);
         let began_at = self.now();
         let guesses = &self.inner.guesses;
         guesses.begin(&whose, began_at).map_err(Failing::TooMany)?;
-        let opened = self.opened_as_typed(started, typed).await;
+        let opened = self.opened_as_typed(connector, typed).await;
         if opened
             .as_ref()
             .err()
             .is_none_or(|failing| !failing.is_heard_of())
         {
-            guesses.forget(&whose, began_at);
+            guesses.forgive(&whose, began_at);
         }
         let account = opened?;
         match account.can_send || !started.smtp_required {
@@ -197,34 +237,39 @@ impl Engine {
 
     async fn opened_as_typed(
         &self,
-        started: &Started,
+        connector: &Connector,
         typed: &TypedAccount,
     ) -> Result<Account, Failing> {
-        let (application_id, id) = (started.application_id, started.connector_id);
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.connector_by_id(application_id, id).await }));
-        let connector = job.await.map_err(Error::from)?;
-        let connector = connector.ok_or_else(|| {
-            let message = "The connector of this sign-in was deleted meanwhile; start it again.";
-            Error::not_found(message)
-        })?;
-        let settings = typed.described(started.provider);
-        Ok(match started.provider {
-            Provider::Ews => self.opened_ews(&connector, &settings).await?.into(),
-            _ => self.opened_account(&connector, &settings).await?.into(),
+        let provider = connector.provider;
+        let settings = typed.described(provider);
+        let account: Account = match provider {
+            Provider::Ews => self.opened_ews(connector, &settings).await?.into(),
+            _ => self.opened_account(connector, &settings).await?.into(),
+        };
+        Ok(Account {
+            is_at_named_host: typed.names_a_host(),
+            ..account
         })
     }
 
     /// Keeps what opened the account until the exchange, and makes its code.
     async fn keep_opened(&self, started: Started, account: Account) -> Result<Step, Error> {
         let Account {
-            identity, opened, ..
+            mut identity,
+            opened,
+            is_at_named_host,
+            ..
         } = account;
-        let expected = match self.check_person(&started, &identity).await {
-            Ok(expected) => expected,
-            Err(returned) => return self.refuse(&started, &returned).await,
-        };
+        let (found, expected) = self.look_up_person(&started, &identity).await?;
+        if let Some(email) = found.known_email() {
+            // Nobody has proved another address for the account.
+            email.clone_into(&mut identity.email);
+        }
+        // Whoever named the server decides whom it lets in, and learns nothing here of the grants there are: the
+        // exchange decides.
+        if let (false, Err(returned)) = (is_at_named_host, decided(&found, &identity, expected)) {
+            return self.refuse(&started, &returned).await;
+        }
         let (id, application_id) = (started.id, started.application_id);
         let (redirect_uri, state) = (started.redirect_uri.clone(), started.state.clone());
         let (code, digest) = self.new_code(application_id, id);
@@ -285,6 +330,8 @@ struct Account {
     opened: OpenedAccount,
     /// Whether it can send mail.
     can_send: bool,
+    /// Whether the person has named its server.
+    is_at_named_host: bool,
 }
 
 impl From<MailAccount> for Account {
@@ -296,6 +343,7 @@ impl From<MailAccount> for Account {
                 settings: account.shown(),
             },
             can_send: account.can_send(),
+            is_at_named_host: true,
         }
     }
 }
@@ -310,6 +358,7 @@ impl From<EwsAccount> for Account {
             },
             // The same service sends.
             can_send: true,
+            is_at_named_host: true,
         }
     }
 }
@@ -320,6 +369,8 @@ enum Failing {
     /// Its servers take no passwords, whichever they are.
     AtMicrosoft,
     SmtpNeeded,
+    /// Strangers name no other ports than those of mail.
+    OddPort(&'static str),
     NotOpened(NotOpened),
     EwsNotOpened(EwsNotOpened),
     Ours(Error),
@@ -360,6 +411,7 @@ impl Failing {
                 host: Some("Microsoft".to_owned()),
                 ..Trouble::new(TroubleKind::NoPasswords, Some("email"))
             }),
+            Self::OddPort(field) => Ok(Trouble::new(TroubleKind::WrongPort, Some(field))),
             Self::SmtpNeeded => Ok(Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"))),
             Self::NotOpened(not_opened) => Trouble::of(not_opened, typed),
             Self::EwsNotOpened(not_opened) => Trouble::of_ews(not_opened, typed),
@@ -379,6 +431,10 @@ impl From<Failing> for Error {
             Failing::AtMicrosoft => Self::field(
                 "imap_username",
                 "Microsoft takes no passwords over IMAP; connect this account through the microsoft connector",
+            ),
+            Failing::OddPort(field) => Self::field(
+                field,
+                "must be one of its protocol's own: 143, 993, 465, 587, or 443 for Exchange; another one belongs into the connector's settings",
             ),
             Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
             Failing::NotOpened(not_opened) => not_opened.into(),
@@ -401,10 +457,8 @@ fn is_at_microsoft(started: &Started, typed: &TypedAccount) -> bool {
     started.provider == Provider::Imap && takes_no_passwords(address, named)
 }
 
-/// Whom a failed try counts against.
+/// What a try counts against: every name that is shown to a server, and the client.
 fn whose(started: &Started, typed: &TypedAccount, browser: &Browser) -> Vec<Whose> {
-    let address = typed.address(started.provider);
-    let address = address.map(|email| Whose::Address(email_key(email)));
     let ip = browser.ip.as_deref().and_then(|ip| ip.parse().ok());
-    address.into_iter().chain(ip.map(Whose::client)).collect()
+    Whose::of(started.application_id, &typed.names(), ip)
 }

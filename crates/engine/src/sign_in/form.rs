@@ -4,6 +4,8 @@ use super::Returned;
 use crate::custom::ews_failure::{EwsFailure, EwsNotOpened, EwsRefusal};
 use crate::custom::mail_failure::{NotOpened, ServerRefusal};
 use crate::error::{Error, ErrorKind};
+use keyway_core::connector::Connector;
+use keyway_core::email::{email_key, looks_like_email};
 use keyway_core::ids::ApplicationId;
 use keyway_core::mail_servers::MailProtocol;
 use keyway_core::provider::Provider;
@@ -11,6 +13,7 @@ use keyway_core::sign_in::Started;
 use keyway_outbound::{CallErrorKind, MailFailure, NoWay};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// What an IMAP account is described by, in the words of `POST /v3/connect/custom`.
 const IMAP_FIELDS: [&str; 9] = [
@@ -45,6 +48,35 @@ pub(super) const fn fields(provider: Provider) -> &'static [&'static str] {
     }
 }
 
+/// The ports a person may name, by field.
+const OWN_PORTS: [(&str, &[u16]); 3] = [
+    ("imap_port", &[143, 993]),
+    ("smtp_port", &[465, 587]),
+    ("ews_port", &[443]),
+];
+
+fn port_of(value: &Value) -> Option<u16> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        other => u16::try_from(other.as_u64()?).ok(),
+    }
+}
+
+/// Whether the connector says where its users' accounts are.
+fn names_servers(connector: &Connector) -> bool {
+    let is_named = |name: &str| {
+        connector
+            .settings
+            .get(name)
+            .is_some_and(|host| !host.is_null())
+    };
+    ["imap_host", "ews_host"].into_iter().any(is_named)
+}
+
+fn is_of_server(field: &str) -> bool {
+    field.ends_with("_host") || field.ends_with("_port")
+}
+
 /// The field that takes the address.
 pub(super) const fn address_field(provider: Provider) -> &'static str {
     match provider {
@@ -64,6 +96,8 @@ pub struct AccountForm {
     pub provider: Provider,
     /// Whether the account must be able to send.
     pub smtp_required: bool,
+    /// Whether the connector names the servers, so that the person cannot.
+    pub servers_are_given: bool,
     /// What was typed before, but for passwords.
     pub values: Map<String, Value>,
     /// Why the form comes back.
@@ -82,7 +116,12 @@ impl std::fmt::Debug for AccountForm {
 }
 
 impl AccountForm {
-    pub(super) fn new(state: SecretString, started: &Started, email: Option<String>) -> Self {
+    pub(super) fn new(
+        state: SecretString,
+        started: &Started,
+        connector: &Connector,
+        email: Option<String>,
+    ) -> Self {
         let mut values = Map::new();
         if let Some(email) = email {
             values.insert(address_field(started.provider).to_owned(), email.into());
@@ -93,6 +132,7 @@ impl AccountForm {
             application_id: started.application_id,
             provider: started.provider,
             smtp_required: started.smtp_required,
+            servers_are_given: names_servers(connector),
             values,
             trouble: None,
             cancel: declined.to_location(&started.redirect_uri, started.state.as_deref()),
@@ -100,7 +140,12 @@ impl AccountForm {
     }
 
     /// The form again, with everything that is no password, and what is wrong.
-    pub(super) fn again(typed: &TypedAccount, started: &Started, trouble: Trouble) -> Self {
+    pub(super) fn again(
+        typed: &TypedAccount,
+        started: &Started,
+        connector: &Connector,
+        trouble: Trouble,
+    ) -> Self {
         let state = typed.state.clone().unwrap_or_default();
         let shown = typed.settings.iter();
         Self {
@@ -109,7 +154,7 @@ impl AccountForm {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             trouble: Some(trouble),
-            ..Self::new(state, started, None)
+            ..Self::new(state, started, connector, None)
         }
     }
 }
@@ -130,9 +175,43 @@ impl std::fmt::Debug for TypedAccount {
 }
 
 impl TypedAccount {
-    /// What of it belongs to the form of `provider`, without what was left empty. The name at the server is the
-    /// address where a person gives none of its own.
-    pub(super) fn for_provider(mut self, provider: Provider) -> Self {
+    /// What of it belongs to the form of the connector, without what was left empty. Where the connector names the
+    /// server, a person does not.
+    pub(super) fn for_connector(self, connector: &Connector) -> Self {
+        let mut typed = self.for_provider(connector.provider);
+        if names_servers(connector) {
+            typed.settings.retain(|name, _| !is_of_server(name));
+        }
+        typed
+    }
+
+    /// Whether the person named a server.
+    pub(super) fn names_a_host(&self) -> bool {
+        self.settings.keys().any(|name| name.ends_with("_host"))
+    }
+
+    /// Every name that a server is shown, and the address, as addresses are compared.
+    pub(super) fn names(&self) -> Vec<String> {
+        let is_name = |name: &str| name == "email" || name.ends_with("username");
+        let shown = self.settings.iter().filter(|(name, _)| is_name(name));
+        let texts = shown.filter_map(|(_, value)| value.as_str());
+        texts
+            .map(email_key)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// The field with a port that is none of its protocol's own.
+    pub(super) fn odd_port(&self) -> Option<&'static str> {
+        let is_odd = |(name, own): &&(&'static str, &[u16])| {
+            let port = self.settings.get(*name).and_then(port_of);
+            port.is_some_and(|port| !own.contains(&port))
+        };
+        OWN_PORTS.iter().find(is_odd).map(|(name, _)| *name)
+    }
+
+    fn for_provider(mut self, provider: Provider) -> Self {
         let known = fields(provider);
         let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
         let is_empty = |value: &Value| value.is_null() || is_blank(value);
@@ -160,6 +239,14 @@ impl TypedAccount {
             Provider::Ews => "ews_username",
             _ => return settings,
         };
+        // A name that is an address is the account's: the server has let that in.
+        let own = settings
+            .get(name)
+            .filter(|own| own.as_str().is_some_and(looks_like_email));
+        if let Some(own) = own.cloned() {
+            settings.insert("email".to_owned(), own);
+            return settings;
+        }
         if let Some(email) = self.address(provider) {
             let email = Value::from(email);
             settings.entry(name).or_insert(email);

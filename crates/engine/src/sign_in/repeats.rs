@@ -22,6 +22,14 @@ pub(crate) type Turn = Arc<tokio::sync::Mutex<Option<Way>>>;
 pub(crate) struct Repeats(Mutex<HashMap<SignInId, (UnixMillis, Turn)>>);
 
 impl Repeats {
+    /// The sign-in is finished: its moment begins now.
+    pub(crate) fn finished(&self, id: SignInId, now: UnixMillis) {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, _)) = turns.get_mut(&id) {
+            *at = now;
+        }
+    }
+
     /// The turn of a sign-in: one form of it is looked at after the other.
     pub(crate) fn turn(&self, id: SignInId, now: UnixMillis) -> Turn {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,8 +59,11 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &of(1, 14_999)));
         assert!(Arc::ptr_eq(&first, &of(1, 60_000)));
         assert!(!Arc::ptr_eq(&first, &of(2, 0)));
-        let (former, now) = (Arc::downgrade(&first), 60_000 + REMEMBERED_MS);
+        let (former, now) = (Arc::downgrade(&first), 50_000 + REMEMBERED_MS);
+        repeats.finished(SignInId::from_u128(1), UnixMillis(50_000));
         drop(first);
+        of(3, now - 1);
+        assert!(former.upgrade().is_some());
         of(3, now);
         assert!(former.upgrade().is_none());
     }

@@ -416,7 +416,7 @@ impl Engine {
         let typed = accepted.params.address().map(str::to_owned);
         let started = self.started(accepted, &through, scope)?;
         let cookie = self.seal_handle(state.expose_secret(), &started)?;
-        let form = Box::new(AccountForm::new(state, &started, typed));
+        let form = Box::new(AccountForm::new(state, &started, connector, typed));
         Ok(Start::Form { form, cookie })
     }
 

@@ -179,7 +179,7 @@ async fn what_is_wrong_is_told_to_the_person_by_field(world: &World) {
             "imap_port",
         ),
         (
-            json!({"email": ANN, "imap_password": "x", "imap_host": HOST, "smtp_port": "25"}),
+            json!({"email": ANN, "imap_password": "x", "imap_host": HOST, "smtp_port": "587"}),
             TroubleKind::SmtpNeeded,
             "smtp_host",
         ),
@@ -310,8 +310,13 @@ async fn rule_12_another_host_for_an_address_that_has_a_grant_is_refused(world: 
     world.mailboxes.open("imap.evil.invalid", ANN, "anything");
     let shown = shown(world, &imap()).await;
     let evil = json!({"email": ANN, "imap_password": "anything", "imap_host": "imap.evil.invalid"});
-    let entered = shown.entered(world, evil).await;
-    assert!(error_of(&entered).starts_with("access_denied grant.reauth_email_invalid"));
+    // Nor does he learn that there is a grant: the application hears of it, and nobody else.
+    let code = shown.code(world, evil).await;
+    let refused = world.app.exchange(&imap(), &code).await.unwrap_err();
+    assert!(
+        refused.description.contains("already connected"),
+        "{refused}"
+    );
     assert_eq!(world.app.grant(grant.id).await, grant);
     assert_eq!(world.snapshot().await, before);
     let again = shown_again(world).await;
@@ -330,9 +335,64 @@ async fn rule_12_a_hint_that_names_a_grant_is_answered_by_its_account_or_refused
     world.mailboxes.open(HOST, "bob@mail.invalid", "bob-pass");
     let shown = shown(world, &imap().hint(ANN)).await;
     let bob = json!({"email": "bob@mail.invalid", "imap_password": "bob-pass", "imap_host": HOST});
-    let entered = shown.entered(world, bob).await;
-    assert!(error_of(&entered).contains("grant.reauth_email_invalid"));
+    let code = shown.code(world, bob).await;
+    assert!(world.app.exchange(&imap(), &code).await.is_err());
     assert_eq!(world.app.grants().await.len(), 1);
+}
+
+async fn rule_12_where_the_connector_names_the_server_a_person_names_none(world: &World) {
+    connector(world, Imap, json!({"imap_host": HOST})).await;
+    world.mailboxes.open(HOST, ANN, PASSWORD);
+    world.mailboxes.open("imap.evil.invalid", ANN, "anything");
+    let sign_in = imap();
+    let first = shown(world, &sign_in).await;
+    assert!(first.form.servers_are_given);
+    let evil = json!({"email": ANN, "imap_password": "anything", "imap_host": "imap.evil.invalid"});
+    let told = first.trouble(world, evil).await;
+    assert_eq!(told.0, TroubleKind::Refused);
+    let code = first
+        .code(world, json!({"email": ANN, "imap_password": PASSWORD}))
+        .await;
+    world.app.exchange(&sign_in, &code).await.unwrap();
+    // Somebody whose own server is not in doubt hears at once that it is the wrong account.
+    world.mailboxes.open(HOST, "bob@mail.invalid", "bob-pass");
+    let hinted = shown(world, &imap().hint(ANN)).await;
+    let bob = json!({"email": "bob@mail.invalid", "imap_password": "bob-pass"});
+    let entered = hinted.entered(world, bob).await;
+    assert!(error_of(&entered).contains("grant.reauth_email_invalid"));
+}
+
+async fn rule_12_a_form_gives_no_grant_another_address(world: &World) {
+    mail_world(world).await;
+    world.mailboxes.open(HOST, "ann", PASSWORD);
+    let typed = |email: &str| json!({"email": email, "imap_username": "ann", "imap_password": PASSWORD, "imap_host": HOST});
+    let connect = async |email: &str| {
+        let shown = shown(world, &imap()).await;
+        let code = shown.code(world, typed(email)).await;
+        world.app.exchange(&imap(), &code).await.unwrap()
+    };
+    let first = connect("ann@mail.invalid").await;
+    let again = connect("ceo@mail.invalid").await;
+    assert_eq!(
+        (again.grant_id, again.email.as_str()),
+        (first.grant_id, "ann@mail.invalid")
+    );
+}
+
+async fn strangers_name_no_odd_ports(world: &World) {
+    mail_world(world).await;
+    let shown = shown(world, &imap()).await;
+    for (field, port) in [
+        ("imap_port", json!("22")),
+        ("imap_port", json!(8080)),
+        ("smtp_port", json!("25")),
+    ] {
+        let mut settings = typed(PASSWORD);
+        settings[field] = port;
+        let told = shown.trouble(world, settings).await;
+        assert_eq!(told, (TroubleKind::WrongPort, Some(field.to_owned())));
+    }
+    assert!(world.mailboxes.take_seen().is_empty());
 }
 
 async fn rule_04_a_form_that_is_not_exchanged_changes_nothing(world: &World) {
@@ -360,6 +420,9 @@ async fn rule_09_a_form_works_once_and_a_double_click_ends_where_the_first_did(w
     assert_eq!(fault_of(&elsewhere.await), SignInFault::Used);
     world.app.exchange(&sign_in, &code).await.unwrap();
     assert_eq!(world.app.grants().await.len(), 1);
+    // Once the code is exchanged it is told to nobody: another exchange would end what the first gave.
+    let again = shown.entered(world, typed(PASSWORD)).await;
+    assert_eq!(fault_of(&again), SignInFault::Used);
     world.pass_secs(60);
     let late = shown.entered(world, typed(PASSWORD)).await;
     assert_eq!(fault_of(&late), SignInFault::Used);
@@ -415,6 +478,9 @@ async fn passwords_are_not_guessed_for_long(world: &World) {
     let told = shown.trouble(world, typed(PASSWORD)).await;
     assert_eq!(told.0, TroubleKind::TooMany);
     assert!(world.mailboxes.take_seen().is_empty());
+    // Nor under another address, for the name at the server counts.
+    let hidden = json!({"email": "x@mail.invalid", "imap_username": ANN, "imap_password": PASSWORD, "imap_host": HOST});
+    assert_eq!(shown.trouble(world, hidden).await.0, TroubleKind::TooMany);
     world.pass_secs(15 * 60);
     shown.code(world, typed(PASSWORD)).await;
 }
@@ -515,6 +581,9 @@ on_both_databases!(
     an_exchange_mailbox_has_a_form_of_its_own,
     rule_12_another_host_for_an_address_that_has_a_grant_is_refused,
     rule_12_a_hint_that_names_a_grant_is_answered_by_its_account_or_refused,
+    rule_12_where_the_connector_names_the_server_a_person_names_none,
+    rule_12_a_form_gives_no_grant_another_address,
+    strangers_name_no_odd_ports,
     rule_04_a_form_that_is_not_exchanged_changes_nothing,
     rule_09_a_form_works_once_and_a_double_click_ends_where_the_first_did,
     rule_14_a_form_is_its_browsers_own_and_ends_after_half_an_hour,

@@ -58,7 +58,7 @@ async fn standing_in(world: &World, profile: Value) {
     let renewed = profile.get("active").is_none();
     let tokens = match renewed {
         true => json!({"access_token": "a", "refresh_token": "r", "expires_in": 3600}),
-        false => json!({"access_token": "a"}),
+        false => json!({"access_token": "a", "expires_in": profile.get("expires_in")}),
     };
     let answers = Arc::new(move |request: &keyway_outbound::Request| Response {
         status: http::StatusCode::OK,
@@ -129,6 +129,62 @@ async fn rule_06_a_token_that_is_inactive_ends_its_grant(world: &World) {
     assert_eq!(ended.effective_status(), GrantStatus::Invalid);
 }
 
+/// The grant's token is no longer believed by the provider's API: what comes of asking about it.
+async fn asked_again(world: &World, id: keyway_core::ids::GrantId) -> keyway_engine::Error {
+    let (locator, principal) = (GrantLocator::Id(id), world.app.principal());
+    let target = world.engine.call_target(&principal, locator, None).await;
+    let call = world.engine.call_to(target.unwrap()).await.unwrap();
+    refusing_the_client(world);
+    world.engine.call_again(&call).await.unwrap_err()
+}
+
+/// An introspection endpoint that does not accept the client (RFC 7662, 2.3).
+fn refusing_the_client(world: &World) {
+    let answers = Arc::new(|_: &keyway_outbound::Request| Response {
+        status: http::StatusCode::UNAUTHORIZED,
+        headers: http::HeaderMap::new(),
+        body: r#"{"error": "invalid_client"}"#.into(),
+    });
+    world.recorder.stand_in("acme.test", answers);
+}
+
+async fn rule_06_an_introspection_that_refuses_the_client_ends_no_grant(world: &World) {
+    standing_in(
+        world,
+        json!({"active": true, "id": 7, "contact": {"email": ALICE}}),
+    )
+    .await;
+    world.app.connector(acme(), DEV).await;
+    let id = try_sign_in(world).await.unwrap();
+    let error = asked_again(world, id).await;
+    assert_ne!(error.kind(), ErrorKind::Unauthorized, "{error}");
+    let grant = world.app.grant(id).await;
+    assert_eq!(grant.effective_status(), GrantStatus::Valid);
+}
+
+async fn a_token_that_nothing_renews_keeps_its_end_however_often_it_is_asked_about(world: &World) {
+    let told = json!({"active": true, "id": 7, "contact": {"email": ALICE}, "expires_in": 3600});
+    standing_in(world, told).await;
+    world.app.connector(acme(), DEV).await;
+    let id = try_sign_in(world).await.unwrap();
+    let (locator, principal) = (|| GrantLocator::Id(id), world.app.principal());
+    // Shortly before its end it is asked about, and is good for what is left.
+    world.pass_secs(3600 - 30);
+    let target = world.engine.call_target(&principal, locator(), None).await;
+    world.engine.call_to(target.unwrap()).await.unwrap();
+    let end = world.app.grant(id).await;
+    assert_eq!(end.effective_status(), GrantStatus::Valid);
+    world.pass_secs(60);
+    let error = match world.engine.call_target(&principal, locator(), None).await {
+        Ok(target) => world.engine.call_to(target).await.unwrap_err(),
+        // Asking ahead of the end was slower than the end.
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+    let ended = world.app.grant(id).await;
+    assert_eq!(ended.effective_status(), GrantStatus::Invalid);
+}
+
 async fn a_user_without_an_address_is_sent_back_with_words(world: &World) {
     standing_in(world, json!({"id": 7, "contact": {"email": null}})).await;
     world.app.connector(acme(), DEV).await;
@@ -186,6 +242,8 @@ on_both_databases!(without_identity() =>
 );
 on_both_databases!(with_introspection() =>
     rule_06_a_token_that_is_inactive_ends_its_grant,
+    rule_06_an_introspection_that_refuses_the_client_ends_no_grant,
+    a_token_that_nothing_renews_keeps_its_end_however_often_it_is_asked_about,
 );
 on_both_databases!(with_identity() =>
     rule_12_an_identity_that_does_not_come_is_none,

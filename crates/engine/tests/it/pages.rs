@@ -116,6 +116,8 @@ async fn pictures_come_through_this_server_if_they_are_pictures(world: &World) {
     assert_eq!(kind(world, id, Icon).await, Ok("image/gif".into()));
     look(world, "https://cdn.invalid/icon-2.gif").await;
     assert_eq!(kind(world, id, Icon).await, Err(ErrorKind::NotFound));
+    look(world, "http://cdn.invalid/icon.gif").await;
+    assert_eq!(kind(world, id, Icon).await, Err(ErrorKind::NotFound));
     look(world, "file:///etc/passwd").await;
     assert_eq!(kind(world, id, Icon).await, Err(ErrorKind::NotFound));
     let nobody = ApplicationId::from_u128(7);

@@ -28,9 +28,9 @@ statements! { "sign_ins";
     BY_ID = concat!("SELECT ", columns!(), " FROM sign_ins WHERE application_id = $1 AND id = $2");
     DELETE_PENDING = "DELETE FROM token_sets
         WHERE application_id = $1 AND id = $2 AND state = 'pending'";
-    CONSUME_CODE = "UPDATE sign_ins SET status = 'exchanged', family_id = $3
+    CONSUME_CODE = "UPDATE sign_ins SET status = 'exchanged', family_id = $3, outcome = NULL
         WHERE application_id = $1 AND id = $2 AND status = 'completed'";
-    BURN_CODE = "UPDATE sign_ins SET status = 'failed'
+    BURN_CODE = "UPDATE sign_ins SET status = 'failed', outcome = NULL
         WHERE application_id = $1 AND id = $2 AND status = 'completed'";
 }
 

@@ -128,11 +128,15 @@ fn values(form: &AccountForm, frame: &Frame) -> JinjaValue {
     let fields_of = |names: &[&'static str]| -> Vec<Field> {
         names.iter().map(|name| field(form, frame, name)).collect()
     };
+    let may_say = |name: &&&str| {
+        let is_of_server = name.ends_with("_host") || name.ends_with("_port");
+        !(form.servers_are_given && is_of_server)
+    };
     let groups: Vec<Group> = besides(form.provider)
         .iter()
         .map(|(name, names)| Group {
             name,
-            fields: fields_of(names),
+            fields: fields_of(&names.iter().filter(may_say).copied().collect::<Vec<_>>()),
         })
         .collect();
     let is_touched = |field: &Field| field.is_wrong || field.value.is_some();
@@ -188,6 +192,7 @@ mod tests {
             application_id: ApplicationId::from_u128(1),
             provider,
             smtp_required: false,
+            servers_are_given: false,
             values: values.as_object().unwrap().clone(),
             trouble: trouble.map(|(kind, field)| Trouble {
                 kind,

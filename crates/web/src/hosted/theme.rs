@@ -52,13 +52,18 @@ fn link(application: &Application, object: &str, name: &str) -> Option<String> {
     matches!(url.scheme(), "https" | "http").then(|| url.into())
 }
 
+/// Whether there may be a picture: the server gets them over https alone.
+fn picture(application: &Application, object: &str, name: &str) -> bool {
+    link(application, object, name).is_some_and(|url| url.starts_with("https:"))
+}
+
 impl Theme {
     /// The look of `application`.
     pub(crate) fn of(application: &Application) -> Self {
         let (id, version) = (application.id, application.version);
         let hosted = "hosted_authentication";
         let style = !style_sheet(application).is_empty();
-        let icon = link(application, "branding", "icon_url").is_some();
+        let icon = picture(application, "branding", "icon_url");
         Self {
             application: words(application, "branding", "name")
                 .unwrap_or_else(|| application.name.clone()),
@@ -100,7 +105,7 @@ pub(crate) fn style_sheet(application: &Application) -> String {
         Some("right") => root.push_str("--align:end;"),
         _ => {}
     }
-    if link(application, hosted, "background_image_url").is_some() {
+    if picture(application, hosted, "background_image_url") {
         let (id, version) = (application.id, application.version);
         let _ = write!(
             root,
