@@ -194,7 +194,7 @@ fn what_cannot_be_understood_is_refused_by_name() {
         ("[providers.google]\npkce = false", "providers.google.pkce"),
         (
             "[providers.slack]\ntoken_endpoint = 'https://slack.acme.test/t'",
-            "providers.slack.userinfo_endpoint: is required beside",
+            "providers.slack.authorization_endpoint: is required beside",
         ),
         (
             "[providers.acme]\nauthorization_endpoint = 'https://acme.test/a'",

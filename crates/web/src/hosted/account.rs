@@ -46,7 +46,7 @@ const fn asked(provider: Provider) -> &'static [&'static str] {
 const fn besides(provider: Provider) -> &'static [(&'static str, &'static [&'static str])] {
     match provider {
         Provider::Icloud => &[],
-        Provider::Ews => &[("exchange", &["ews_username", "ews_host", "ews_port"])],
+        Provider::Ews => &[("exchange", &["ews_username", "ews_host"])],
         _ => &[
             ("reading", &["imap_host", "imap_port", "imap_username"]),
             (
