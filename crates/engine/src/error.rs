@@ -222,6 +222,13 @@ impl OAuthError {
         Self::new("invalid_client", description)
     }
 
+    /// Whether asking once more can bring nothing else. A fault of ours, or of the moment, says nothing about what
+    /// was sent.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self.error, "temporarily_unavailable" | "server_error")
+    }
+
     /// `invalid_token`.
     pub fn invalid_token() -> Self {
         Self::new("invalid_token", "Token expired or revoked")

@@ -135,15 +135,16 @@ impl Engine {
         id: SignInId,
         way: &Way,
     ) -> Result<Step, Error> {
+        if !way.is_connected {
+            return Ok(Step::Left(way.clone()));
+        }
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.sign_in(application_id, id).await }));
-        let waits = job
-            .await?
-            .is_some_and(|row| row.status == SignInStatus::Completed);
-        Ok(match waits || !way.is_connected {
-            true => Step::Left(way.clone()),
-            false => Step::Used,
+        let row = job.await?;
+        Ok(match row.map(|row| row.status) {
+            Some(SignInStatus::Completed) => Step::Left(way.clone()),
+            _ => Step::Used,
         })
     }
 

@@ -6,7 +6,7 @@
 use super::exchange::bad_code;
 use super::issue::FamilyFacts;
 use crate::engine::Engine;
-use crate::error::{Error, OAuthError};
+use crate::error::OAuthError;
 use keyway_core::grant::Grant;
 use keyway_core::redirect_uri::audience_of;
 
@@ -48,8 +48,10 @@ impl Engine {
             began_at: self.now(),
         };
         let exchanged = self.exchanged(&sign_in, &outcome, &facts, false).await;
-        exchanged
-            .map(|(grant, _)| grant)
-            .map_err(|error: Error| error.into())
+        let exchanged = exchanged.map_err(OAuthError::from);
+        if exchanged.as_ref().is_err_and(OAuthError::is_final) {
+            self.burn(&sign_in).await;
+        }
+        exchanged.map(|(grant, _)| grant)
     }
 }

@@ -60,12 +60,9 @@ impl Engine {
             Ok(proof) => self.take_effect(&sign_in, outcome, proof).await,
             Err(error) => Err(error),
         };
-        match &exchanged {
-            // Nothing is wrong with the code: it may be tried again while it lives.
-            Err(error) if matches!(error.error, "temporarily_unavailable" | "server_error") => {}
-            // A failed exchange burns the code (documented upstream).
-            Err(_) => self.burn(&sign_in).await,
-            Ok(_) => {}
+        // A failed exchange burns the code (documented upstream).
+        if exchanged.as_ref().is_err_and(OAuthError::is_final) {
+            self.burn(&sign_in).await;
         }
         exchanged
     }
@@ -84,7 +81,7 @@ impl Engine {
         }
     }
 
-    async fn burn(&self, sign_in: &SignIn) {
+    pub(super) async fn burn(&self, sign_in: &SignIn) {
         let (application_id, id) = (sign_in.application_id, sign_in.id);
         let burnt = self
             .store()

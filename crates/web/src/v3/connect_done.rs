@@ -23,6 +23,10 @@ pub(crate) async fn finish(call: Call) -> Answer {
             let frame = hosted::frame_of(&call, grant.application_id).await;
             hosted::connected(&call, &frame, &grant.email)
         }
+        // The code was good, and the account is not the one it may be (rule 12).
+        Err(error) if error.is_final() && error.source.is_some() => {
+            hosted::not_connected(&call, "access_denied")
+        }
         Err(error) => told(&call, fault_of(&error)),
     }
 }

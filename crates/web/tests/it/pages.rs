@@ -1,10 +1,12 @@
 //! The pages of hosted sign-ins, as a browser gets them.
 
 use crate::client::{Answered, Client, get, post};
+use keyway_core::application::Platform;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_engine::applications::ApplicationPatch;
 use keyway_engine::connectors::NewConnector;
+use keyway_engine::redirect_uris::NewRedirectUri;
 use keyway_testkit::{DEV, World, object, on_both_databases};
 use serde_json::{Map, Value, json};
 
@@ -235,7 +237,60 @@ async fn a_sign_in_that_ends_here_says_so_and_shows_nothing_of_what_an_address_s
     }
 }
 
+async fn another_account_than_it_may_be_is_not_called_finished(world: &World) {
+    imap(world).await;
+    world.mailboxes.open("imap.evil.invalid", ANN, PASSWORD);
+    let url = world.engine.done_uri();
+    let new = NewRedirectUri {
+        url: url.clone(),
+        platform: Platform::Web,
+        settings: Map::new(),
+    };
+    let caller = &world.app.caller;
+    world.engine.create_redirect_uri(caller, new).await.unwrap();
+    let client = Client::of(world);
+    let connect = async |host: &str| {
+        let query = format!(
+            "client_id={}&redirect_uri={url}&response_type=code",
+            world.app.id
+        );
+        let form = get(format!("/v3/connect/auth?{query}&provider=imap"));
+        let form = client.send(form).await;
+        let body = format!(
+            "state={}&email={ANN}&imap_host={host}&imap_password={PASSWORD}",
+            hidden(&form, "state")
+        );
+        let posted = post("/v3/connect/login").form(&body);
+        let left = client.send(posted.header("cookie", &cookie(&form))).await;
+        let (_, rest) = left.body.split_once("code=").unwrap();
+        let code: String = rest
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
+            .collect();
+        (
+            client
+                .send(get(format!("/v3/connect/done?code={code}")))
+                .await,
+            code,
+        )
+    };
+    let (first, _) = connect(HOST).await;
+    assert!(first.body.contains("is now connected to"), "{}", first.body);
+    let (refused, code) = connect("imap.evil.invalid").await;
+    assert!(
+        refused.body.contains("You are not connected"),
+        "{}",
+        refused.body
+    );
+    // The code is burnt.
+    let again = client
+        .send(get(format!("/v3/connect/done?code={code}")))
+        .await;
+    assert!(again.body.contains("finished already"), "{}", again.body);
+}
+
 on_both_databases!(
+    another_account_than_it_may_be_is_not_called_finished,
     a_sign_in_that_ends_here_says_so_and_shows_nothing_of_what_an_address_says,
     a_page_of_the_applications_own_signs_in_with_one_request,
     a_form_is_strict_and_never_repeats_a_password,
