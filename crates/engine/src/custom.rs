@@ -9,7 +9,8 @@ mod ews_servers;
 pub(crate) mod mail_failure;
 mod mail_servers;
 mod mail_services;
-pub(crate) mod mailbox;
+mod mailbox;
+pub(crate) mod password_account;
 mod proof;
 mod verify;
 
@@ -131,8 +132,9 @@ impl Engine {
         })?;
         match provider {
             Provider::VirtualCalendar => self.virtual_calendar(caller, request).await,
-            Provider::Imap | Provider::Icloud => self.mail_account(caller, provider, request).await,
-            Provider::Ews => self.ews_account(caller, request).await,
+            Provider::Imap | Provider::Icloud | Provider::Ews => {
+                self.password_account(caller, provider, request).await
+            }
             _ => {
                 let brought = self.brought(caller, provider, request).await?;
                 // A rotated refresh token must not be lost with the client's connection.

@@ -272,13 +272,9 @@ impl Engine {
         settings: Map<String, Value>,
         labels: Labels,
     ) -> Result<Grant, Error> {
-        match grant.provider {
-            Provider::Ews => {
-                self.replace_ews_password(caller, grant, settings, labels)
-                    .await
-            }
-            mail if mail.is_mail() => self.replace_password(caller, grant, settings, labels).await,
-            _ => self.replace_token(caller, grant, settings, labels).await,
+        match grant.provider.is_oauth() {
+            true => self.replace_token(caller, grant, settings, labels).await,
+            false => self.replace_password(caller, grant, settings, labels).await,
         }
     }
 

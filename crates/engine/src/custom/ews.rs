@@ -1,93 +1,28 @@
 //! Mailboxes of Exchange servers that a password opens (EWS). The mailbox must open before there is a grant.
 
-use super::ews_failure::EwsNotOpened;
+use super::address_only;
+use super::ews_failure::EwsRefusal;
 use super::ews_login::EwsLogin;
 use super::mailbox::{clean_member, required};
-use super::{CustomAuthentication, address_only};
-use crate::caller::Caller;
+use super::password_account::{NotOpened, PasswordAccount};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::grants::Labels;
-use crate::transfer::Authentication;
 use keyway_core::account_secret::Passwords;
 use keyway_core::connector::Connector;
 use keyway_core::email::looks_like_email;
 use keyway_core::ews::unknown_scope;
-use keyway_core::grant::Grant;
 use keyway_core::mail_servers::{MailServer, account_key};
-use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
-use keyway_core::sign_in::Identity;
+use keyway_core::sign_in::{Identity, OpenedAccount};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// A mailbox that has opened, and where it is.
-pub(crate) struct EwsAccount {
-    email: String,
-    username: String,
-    server: MailServer,
-    passwords: Passwords,
-}
-
 impl Engine {
-    /// Makes or renews the grant of an Exchange mailbox.
-    pub(super) async fn ews_account(
-        &self,
-        caller: &Caller,
-        request: CustomAuthentication,
-    ) -> Result<Grant, Error> {
-        let connector = self.connector_for(caller, Provider::Ews).await?;
-        let scope = match &request.scope {
-            Some(scope) => scope,
-            None => &connector.scope,
-        };
-        check_ews_scope(scope)?;
-        let account = self.opened_ews(&connector, &request.settings).await?;
-        let identity = account.identity();
-        let facts = self.custom_facts(caller, &connector, &request, identity, scope.clone());
-        let (shown, passwords) = (account.shown(), account.passwords());
-        self.keep_account(facts, shown, passwords, Labels::default())
-            .await
-    }
-
-    /// Changes what opens an Exchange mailbox. The password must come along, whatever changes: a stored one is shown
-    /// to no server but the one it was given for.
-    pub(crate) async fn replace_ews_password(
-        &self,
-        caller: &Caller,
-        grant: Grant,
-        settings: Map<String, Value>,
-        labels: Labels,
-    ) -> Result<Grant, Error> {
-        let connector = self.connector_for(caller, grant.provider).await?;
-        let mut all = grant.settings.clone();
-        all.insert("email".to_owned(), grant.email.as_str().into());
-        all.extend(settings);
-        let account = self.opened_ews(&connector, &all).await?;
-        let request = CustomAuthentication {
-            state: grant.state.clone(),
-            ..CustomAuthentication::default()
-        };
-        let (identity, scope) = (account.identity(), grant.scope.clone());
-        let facts = Authentication {
-            expected: Some(grant.id),
-            ip: grant.ip,
-            user_agent: grant.user_agent,
-            ..self.custom_facts(caller, &connector, &request, identity, scope)
-        };
-        let (shown, passwords) = (account.shown(), account.passwords());
-        self.keep_account(facts, shown, passwords, labels).await
-    }
-
-    /// Reads what is said of a mailbox, finds its server, and opens it there.
-    ///
-    /// # Errors
-    /// If a setting is wrong, no server is found, or the mailbox does not open; the words name the setting.
-    pub(crate) async fn opened_ews(
+    pub(super) async fn opened_exchange(
         &self,
         connector: &Connector,
         settings: &Map<String, Value>,
-    ) -> Result<EwsAccount, EwsNotOpened> {
+    ) -> Result<PasswordAccount, NotOpened> {
         let username = username_of(settings)?;
         let password = SecretString::from(required(settings, "ews_password")?.to_owned());
         let email = email_of(username, settings)?;
@@ -98,18 +33,35 @@ impl Engine {
         let server = self.ews_server(connector, settings, &email, &login).await?;
         if let Err(failure) = self.open_inbox(&server, &login).await {
             tracing::warn!(host = server.host, cause = %failure, "an Exchange mailbox did not open");
-            return Err(EwsNotOpened::server(server, failure));
+            return Err(EwsRefusal::not_opened(server, failure));
         }
-        Ok(EwsAccount {
-            email,
-            username: login.username,
-            server,
-            passwords: Passwords {
-                account: login.password,
-                smtp: None,
+        // The server with the name is how the mailbox is known again (rule 12).
+        let key = account_key(&server.host, &login.username);
+        Ok(PasswordAccount {
+            identity: Identity {
+                key: Some(key),
+                ..address_only(&email)
             },
+            opened: OpenedAccount {
+                settings: shown(&server, &login.username),
+                passwords: Passwords {
+                    account: login.password,
+                    smtp: None,
+                },
+            },
+            // The same service sends.
+            can_send: true,
         })
     }
+}
+
+/// What a grant shows of its mailbox: everything but the password.
+fn shown(server: &MailServer, username: &str) -> Map<String, Value> {
+    Map::from_iter([
+        ("ews_username".to_owned(), username.into()),
+        ("ews_host".to_owned(), server.host.as_str().into()),
+        ("ews_port".to_owned(), server.port.into()),
+    ])
 }
 
 /// # Errors
@@ -148,30 +100,5 @@ fn email_of(username: &str, settings: &Map<String, Value>) -> Result<String, Err
             "settings.email",
             "is required where settings.ews_username is not an e-mail address",
         )),
-    }
-}
-
-impl EwsAccount {
-    /// The application vouches for the person (rule 12); the server with the name is how it is known again.
-    pub(crate) fn identity(&self) -> Identity {
-        Identity {
-            key: Some(account_key(&self.server.host, &self.username)),
-            ..address_only(&self.email)
-        }
-    }
-
-    /// What opens the mailbox.
-    pub(crate) const fn passwords(&self) -> &Passwords {
-        &self.passwords
-    }
-
-    /// What the grant shows of itself: everything but the password.
-    pub(crate) fn shown(&self) -> Map<String, Value> {
-        let MailServer { host, port } = &self.server;
-        Map::from_iter([
-            ("ews_username".to_owned(), self.username.as_str().into()),
-            ("ews_host".to_owned(), host.as_str().into()),
-            ("ews_port".to_owned(), (*port).into()),
-        ])
     }
 }

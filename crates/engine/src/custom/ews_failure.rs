@@ -1,6 +1,7 @@
 //! What it means to an application that an Exchange mailbox did not open: whose move it is, and which setting to look
 //! at.
 
+use super::password_account::NotOpened;
 use crate::error::{Error, ErrorKind};
 use keyway_core::ews::is_exchange_online;
 use keyway_core::mail_servers::MailServer;
@@ -40,15 +41,6 @@ pub(crate) enum EwsFailure {
     Unreachable(CallError),
 }
 
-/// Why there is no account.
-#[derive(Debug)]
-pub(crate) enum EwsNotOpened {
-    /// Something about the description is wrong, or it could not be tried.
-    Described(Error),
-    /// A server did not open it.
-    Server(Box<EwsRefusal>),
-}
-
 /// How a server did not open a mailbox: the one the application or the person has named, or one of the address's
 /// domain.
 #[derive(Debug)]
@@ -59,24 +51,9 @@ pub(crate) struct EwsRefusal {
     pub(crate) failure: EwsFailure,
 }
 
-impl EwsNotOpened {
-    pub(super) fn server(server: MailServer, failure: EwsFailure) -> Self {
-        Self::Server(Box::new(EwsRefusal { server, failure }))
-    }
-}
-
-impl From<Error> for EwsNotOpened {
-    fn from(error: Error) -> Self {
-        Self::Described(error)
-    }
-}
-
-impl From<EwsNotOpened> for Error {
-    fn from(not_opened: EwsNotOpened) -> Self {
-        match not_opened {
-            EwsNotOpened::Described(error) => error,
-            EwsNotOpened::Server(refusal) => ews_error(&refusal.server, refusal.failure),
-        }
+impl EwsRefusal {
+    pub(super) fn not_opened(server: MailServer, failure: EwsFailure) -> NotOpened {
+        NotOpened::Exchange(Box::new(Self { server, failure }))
     }
 }
 
@@ -87,7 +64,8 @@ pub(super) const ONLINE: &str =
 pub(super) const HOST: &str = "settings.ews_host";
 
 /// What an application is told.
-fn ews_error(server: &MailServer, failure: EwsFailure) -> Error {
+pub(super) fn ews_error(refusal: EwsRefusal) -> Error {
+    let EwsRefusal { server, failure } = refusal;
     let host = server.host.as_str();
     match failure {
         EwsFailure::Refused => refused(
@@ -121,7 +99,7 @@ fn ews_error(server: &MailServer, failure: EwsFailure) -> Error {
                 server.port
             ),
         ),
-        EwsFailure::Unreachable(cause) => unreachable(server, cause),
+        EwsFailure::Unreachable(cause) => unreachable(&server, cause),
     }
 }
 
@@ -204,7 +182,7 @@ mod tests {
             host: "mail.example.com".into(),
             port: 443,
         };
-        ews_error(&server, failure)
+        ews_error(EwsRefusal { server, failure })
     }
 
     #[test]

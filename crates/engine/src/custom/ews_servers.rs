@@ -4,10 +4,11 @@
 //! Autodiscover wants the password, and may send whoever asks from host to host. One rule says who may see it where
 //! no host is named: hosts that are the domain of the address or below it, over TLS. Decision 19 says why.
 
-use super::ews_failure::{EwsFailure, EwsNotOpened, HOST, ONLINE, no_basic};
+use super::ews_failure::{EwsFailure, EwsRefusal, HOST, ONLINE, no_basic};
 use super::ews_login::EwsLogin;
 use super::mail_servers::{checked_host, port as port_number};
 use super::mail_services::domain_of;
+use super::password_account::NotOpened;
 use crate::credential_data::text_member;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -94,7 +95,7 @@ impl Engine {
         settings: &Map<String, Value>,
         email: &str,
         login: &EwsLogin,
-    ) -> Result<MailServer, EwsNotOpened> {
+    ) -> Result<MailServer, NotOpened> {
         let named = Named::read(settings)?.or(Named::read(&connector.settings)?);
         if is_online_mailbox(email, named.host.as_deref()) {
             return Err(Error::field(HOST, ONLINE).into());
@@ -108,7 +109,7 @@ impl Engine {
         Ok(MailServer { host, port })
     }
 
-    async fn discovered(&self, email: &str, login: &EwsLogin) -> Result<MailServer, EwsNotOpened> {
+    async fn discovered(&self, email: &str, login: &EwsLogin) -> Result<MailServer, NotOpened> {
         let domain = domain_of(email).ok_or_else(unknown)?;
         let search = Search {
             domain,
@@ -120,7 +121,7 @@ impl Engine {
     }
 
     /// In the order of MS-OXDSCLI, save that nobody is asked over plain HTTP.
-    async fn search(&self, search: &Search<'_>) -> Result<MailServer, EwsNotOpened> {
+    async fn search(&self, search: &Search<'_>) -> Result<MailServer, NotOpened> {
         let domain = &search.domain;
         let mut best = Trail::Nothing;
         for host in [format!("autodiscover.{domain}"), domain.clone()] {
@@ -148,7 +149,7 @@ impl Engine {
         search: &Search<'_>,
         host: &str,
         port: Option<u16>,
-    ) -> Result<Trail, EwsNotOpened> {
+    ) -> Result<Trail, NotOpened> {
         let mut email = search.email.to_owned();
         let mut next = autodiscover_url(host, port);
         for _ in 0..=HOPS_MAX {
@@ -182,7 +183,7 @@ impl Engine {
         url: &Url,
         host: &str,
         email: &str,
-    ) -> Result<Step, EwsNotOpened> {
+    ) -> Result<Step, NotOpened> {
         let question = question(email);
         let asked = self.ask_with_password(url, &question, search.login);
         let failure = match asked.await {
@@ -199,7 +200,7 @@ impl Engine {
                     host: host.to_owned(),
                     port: url.port().unwrap_or(EWS_PORT),
                 };
-                Err(EwsNotOpened::server(server, EwsFailure::Refused))
+                Err(EwsRefusal::not_opened(server, EwsFailure::Refused))
             }
             EwsFailure::NoBasic(offered) => Ok(Step::NoBasic(offered)),
             EwsFailure::Redirected(Some(to)) => Ok(Step::Told(Told::AskAt(to))),

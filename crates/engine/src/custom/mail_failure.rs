@@ -63,15 +63,6 @@ impl Names {
     }
 }
 
-/// Why a mail account did not open.
-#[derive(Debug)]
-pub(crate) enum NotOpened {
-    /// Something about the description is wrong, or it could not be tried.
-    Described(Error),
-    /// A server did not open it.
-    Server(Box<ServerRefusal>),
-}
-
 /// How a server did not open an account. `host` is the one the application, the person, or the domain of the
 /// address has named.
 #[derive(Debug)]
@@ -97,23 +88,8 @@ impl ServerRefusal {
     }
 }
 
-impl From<Error> for NotOpened {
-    fn from(error: Error) -> Self {
-        Self::Described(error)
-    }
-}
-
-impl From<NotOpened> for Error {
-    fn from(not_opened: NotOpened) -> Self {
-        match not_opened {
-            NotOpened::Described(error) => error,
-            NotOpened::Server(refusal) => mail_error(*refusal),
-        }
-    }
-}
-
 /// What an application is told.
-fn mail_error(refusal: ServerRefusal) -> Error {
+pub(super) fn mail_error(refusal: ServerRefusal) -> Error {
     let ServerRefusal {
         names,
         protocol,

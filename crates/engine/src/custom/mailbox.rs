@@ -1,22 +1,18 @@
 //! Mail accounts that a password opens: IMAP, and iCloud's by an app-specific password. The account must open,
 //! for reading and, where its server is known, for sending, before there is a grant.
 
-use super::mail_failure::{Names, NotOpened, ServerRefusal};
+use super::address_only;
+use super::mail_failure::{Names, ServerRefusal};
 use super::mail_servers::Servers;
-use super::{CustomAuthentication, TRIES, address_only};
-use crate::caller::Caller;
+use super::password_account::{NotOpened, PasswordAccount};
 use crate::credential_data::text_member;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::grants::Labels;
-use crate::transfer::{Authentication, Opener, lost_a_race};
 use keyway_core::account_secret::Passwords;
 use keyway_core::connector::Connector;
 use keyway_core::email::{EMAIL_MAX_BYTES, looks_like_email};
-use keyway_core::grant::Grant;
 use keyway_core::mail_servers::{MailProtocol, account_key};
-use keyway_core::provider::Provider;
-use keyway_core::sign_in::Identity;
+use keyway_core::sign_in::{Identity, OpenedAccount};
 use keyway_outbound::MailLogin;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -32,66 +28,19 @@ struct Described {
     passwords: Passwords,
 }
 
-/// A mail account that has opened, and where it is.
-pub(crate) struct MailAccount {
+/// A mail account, and where it is.
+struct MailAccount {
     names: Names,
     described: Described,
     servers: Servers,
 }
 
 impl Engine {
-    /// Makes or renews the grant of a mail account.
-    pub(super) async fn mail_account(
-        &self,
-        caller: &Caller,
-        provider: Provider,
-        request: CustomAuthentication,
-    ) -> Result<Grant, Error> {
-        let connector = self.connector_for(caller, provider).await?;
-        let account = self.opened_account(&connector, &request.settings).await?;
-        let scope = request.scope.clone().unwrap_or_default();
-        let identity = account.identity();
-        let facts = self.custom_facts(caller, &connector, &request, identity, scope);
-        let (shown, passwords) = (account.shown(), account.passwords());
-        let labels = Labels::default();
-        self.keep_account(facts, shown, passwords, labels).await
-    }
-
-    /// Changes what opens a mail account. The password must come along, whatever changes: a stored one is
-    /// shown to no server but the one it was given for.
-    pub(crate) async fn replace_password(
-        &self,
-        caller: &Caller,
-        grant: Grant,
-        settings: Map<String, Value>,
-        labels: Labels,
-    ) -> Result<Grant, Error> {
-        let connector = self.connector_for(caller, grant.provider).await?;
-        let mut all = grant.settings.clone();
-        all.insert("email".to_owned(), grant.email.as_str().into());
-        all.extend(settings);
-        let account = self.opened_account(&connector, &all).await?;
-        let request = CustomAuthentication {
-            state: grant.state.clone(),
-            ..CustomAuthentication::default()
-        };
-        let (identity, scope) = (account.identity(), grant.scope.clone());
-        let facts = Authentication {
-            expected: Some(grant.id),
-            ip: grant.ip,
-            user_agent: grant.user_agent,
-            ..self.custom_facts(caller, &connector, &request, identity, scope)
-        };
-        let (shown, passwords) = (account.shown(), account.passwords());
-        self.keep_account(facts, shown, passwords, labels).await
-    }
-
-    /// Reads a description, finds the servers, and opens the account there.
-    pub(crate) async fn opened_account(
+    pub(super) async fn opened_mail(
         &self,
         connector: &Connector,
         settings: &Map<String, Value>,
-    ) -> Result<MailAccount, NotOpened> {
+    ) -> Result<PasswordAccount, NotOpened> {
         let names = Names::of(connector.provider);
         let described = Described::read(names, settings)?;
         let servers = self
@@ -103,7 +52,7 @@ impl Engine {
             servers,
         };
         self.open_account(&account).await?;
-        Ok(account)
+        Ok(account.into())
     }
 
     /// Reading first: of a wrong password only one server hears.
@@ -122,39 +71,10 @@ impl Engine {
                     host,
                     failure,
                 };
-                return Err(NotOpened::Server(Box::new(refusal)));
+                return Err(NotOpened::Mail(Box::new(refusal)));
             }
         }
         Ok(())
-    }
-
-    /// Makes or renews the grant of an account that has opened: what it shows of itself, and what opens it.
-    pub(super) async fn keep_account(
-        &self,
-        facts: Authentication,
-        shown: Map<String, Value>,
-        passwords: &Passwords,
-        labels: Labels,
-    ) -> Result<Grant, Error> {
-        let facts = Authentication {
-            settings: Some(shown),
-            ..facts
-        };
-        let secret = self.new_account_secret(
-            facts.application_id,
-            facts.new_grant_id,
-            facts.provider,
-            passwords,
-        );
-        let opener = Opener::Passwords(Box::new(secret));
-        for _ in 1..TRIES {
-            let kept = self.commit_transfer(facts.clone(), opener.clone(), labels.clone());
-            match kept.await {
-                Err(error) if lost_a_race(&error) => {}
-                other => return other,
-            }
-        }
-        self.commit_transfer(facts, opener, labels).await
     }
 }
 
@@ -239,24 +159,27 @@ fn email_of(names: Names, username: &str, settings: &Map<String, Value>) -> Resu
     }
 }
 
+impl From<MailAccount> for PasswordAccount {
+    fn from(account: MailAccount) -> Self {
+        Self {
+            identity: account.identity(),
+            can_send: account.servers.smtp.is_some(),
+            opened: OpenedAccount {
+                settings: account.shown(),
+                passwords: account.described.passwords,
+            },
+        }
+    }
+}
+
 impl MailAccount {
     /// The application vouches for the person (rule 12); the server with the name is how it is known again.
-    pub(crate) fn identity(&self) -> Identity {
+    fn identity(&self) -> Identity {
         let key = account_key(&self.servers.imap.host, &self.described.username);
         Identity {
             key: Some(key),
             ..address_only(&self.described.email)
         }
-    }
-
-    /// What opened it.
-    pub(crate) fn passwords(&self) -> &Passwords {
-        &self.described.passwords
-    }
-
-    /// Whether its server for sending is known, and has opened too.
-    pub(crate) const fn can_send(&self) -> bool {
-        self.servers.smtp.is_some()
     }
 
     fn logins(&self) -> Vec<MailLogin> {
@@ -277,7 +200,7 @@ impl MailAccount {
     }
 
     /// What the grant shows of itself: everything but the passwords.
-    pub(crate) fn shown(&self) -> Map<String, Value> {
+    fn shown(&self) -> Map<String, Value> {
         let mut shown = Map::new();
         let username = self.names.username().to_owned();
         shown.insert(username, self.described.username.as_str().into());

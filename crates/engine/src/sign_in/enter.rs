@@ -8,10 +8,7 @@ use super::complete::decided;
 use super::form::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use super::guesses::Whose;
 use super::{AuthorizeParams, Browser, Returned};
-use crate::custom::ews::EwsAccount;
-use crate::custom::ews_failure::EwsNotOpened;
-use crate::custom::mail_failure::NotOpened;
-use crate::custom::mailbox::MailAccount;
+use crate::custom::password_account::{NotOpened, PasswordAccount};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use keyway_core::connector::Connector;
@@ -19,9 +16,7 @@ use keyway_core::ids::{ApplicationId, SignInId};
 use keyway_core::mail_servers::takes_no_passwords;
 use keyway_core::provider::Provider;
 use keyway_core::redirect_uri::with_query;
-use keyway_core::sign_in::{
-    CODE_LIFETIME_SECS, Identity, OpenedAccount, Outcome, SignIn, SignInStatus, Started,
-};
+use keyway_core::sign_in::{CODE_LIFETIME_SECS, Outcome, SignIn, SignInStatus, Started};
 use keyway_store::{Constraint, StoreError};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -157,7 +152,10 @@ impl Engine {
         let connector = self.connector_of(&started).await?;
         let typed = typed.for_connector(&connector);
         match self.tried(&started, &connector, &typed, browser).await {
-            Ok(account) => self.keep_opened(started, account).await,
+            Ok(account) => {
+                self.keep_opened(started, account, typed.names_a_host())
+                    .await
+            }
             Err(failing) => {
                 let trouble = failing.trouble(&typed)?;
                 let form = AccountForm::again(&typed, &started, &connector, trouble);
@@ -194,7 +192,9 @@ impl Engine {
             let connector = engine.connector_of(&started).await?;
             let typed = typed.for_connector(&connector);
             let account = engine.tried(&started, &connector, &typed, &browser).await?;
-            engine.keep_opened(started, account).await
+            engine
+                .keep_opened(started, account, typed.names_a_host())
+                .await
         });
         match step.await?? {
             Step::Left(way) if way.is_connected => Ok(way),
@@ -210,7 +210,7 @@ impl Engine {
         connector: &Connector,
         typed: &TypedAccount,
         browser: &Browser,
-    ) -> Result<Account, Failing> {
+    ) -> Result<PasswordAccount, Failing> {
         if is_at_microsoft(started, typed) {
             return Err(Failing::AtMicrosoft);
         }
@@ -221,12 +221,9 @@ impl Engine {
         let began_at = self.now();
         let guesses = &self.inner.guesses;
         guesses.begin(&whose, began_at).map_err(Failing::TooMany)?;
-        let opened = self.opened_as_typed(connector, typed).await;
-        if opened
-            .as_ref()
-            .err()
-            .is_none_or(|failing| !failing.is_heard_of())
-        {
+        let settings = typed.described(connector.provider);
+        let opened = self.opened_account(connector, &settings).await;
+        if opened.as_ref().err().is_none_or(|no| !no.is_heard_of()) {
             guesses.forgive(&whose, began_at);
         }
         let account = opened?;
@@ -236,29 +233,16 @@ impl Engine {
         }
     }
 
-    async fn opened_as_typed(
-        &self,
-        connector: &Connector,
-        typed: &TypedAccount,
-    ) -> Result<Account, Failing> {
-        let provider = connector.provider;
-        let settings = typed.described(provider);
-        let account: Account = match provider {
-            Provider::Ews => self.opened_ews(connector, &settings).await?.into(),
-            _ => self.opened_account(connector, &settings).await?.into(),
-        };
-        Ok(Account {
-            is_at_named_host: typed.names_a_host(),
-            ..account
-        })
-    }
-
     /// Keeps what opened the account until the exchange, and makes its code.
-    async fn keep_opened(&self, started: Started, account: Account) -> Result<Step, Error> {
-        let Account {
+    async fn keep_opened(
+        &self,
+        started: Started,
+        account: PasswordAccount,
+        is_at_named_host: bool,
+    ) -> Result<Step, Error> {
+        let PasswordAccount {
             mut identity,
             opened,
-            is_at_named_host,
             ..
         } = account;
         let (found, expected) = self.look_up_person(&started, &identity).await?;
@@ -325,45 +309,6 @@ impl Engine {
     }
 }
 
-/// An account that has opened.
-struct Account {
-    identity: Identity,
-    opened: OpenedAccount,
-    /// Whether it can send mail.
-    can_send: bool,
-    /// Whether the person has named its server.
-    is_at_named_host: bool,
-}
-
-impl From<MailAccount> for Account {
-    fn from(account: MailAccount) -> Self {
-        Self {
-            identity: account.identity(),
-            opened: OpenedAccount {
-                passwords: account.passwords().clone(),
-                settings: account.shown(),
-            },
-            can_send: account.can_send(),
-            is_at_named_host: true,
-        }
-    }
-}
-
-impl From<EwsAccount> for Account {
-    fn from(account: EwsAccount) -> Self {
-        Self {
-            identity: account.identity(),
-            opened: OpenedAccount {
-                passwords: account.passwords().clone(),
-                settings: account.shown(),
-            },
-            // The same service sends.
-            can_send: true,
-            is_at_named_host: true,
-        }
-    }
-}
-
 /// Why an account that was typed does not do.
 enum Failing {
     TooMany(u32),
@@ -373,8 +318,6 @@ enum Failing {
     /// Strangers name no other ports than those of mail.
     OddPort(&'static str),
     NotOpened(NotOpened),
-    EwsNotOpened(EwsNotOpened),
-    Ours(Error),
 }
 
 impl From<NotOpened> for Failing {
@@ -383,27 +326,7 @@ impl From<NotOpened> for Failing {
     }
 }
 
-impl From<EwsNotOpened> for Failing {
-    fn from(not_opened: EwsNotOpened) -> Self {
-        Self::EwsNotOpened(not_opened)
-    }
-}
-
-impl From<Error> for Failing {
-    fn from(error: Error) -> Self {
-        Self::Ours(error)
-    }
-}
-
 impl Failing {
-    /// Whether a server has heard of the account.
-    const fn is_heard_of(&self) -> bool {
-        matches!(
-            self,
-            Self::NotOpened(NotOpened::Server(_)) | Self::EwsNotOpened(EwsNotOpened::Server(_))
-        )
-    }
-
     /// As it is told to a person.
     fn trouble(self, typed: &TypedAccount) -> Result<Trouble, Error> {
         match self {
@@ -415,8 +338,6 @@ impl Failing {
             Self::OddPort(field) => Ok(Trouble::new(TroubleKind::WrongPort, Some(field))),
             Self::SmtpNeeded => Ok(Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"))),
             Self::NotOpened(not_opened) => Trouble::of(not_opened, typed),
-            Self::EwsNotOpened(not_opened) => Trouble::of_ews(not_opened, typed),
-            Self::Ours(error) => Err(error),
         }
     }
 }
@@ -439,8 +360,6 @@ impl From<Failing> for Error {
             ),
             Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
             Failing::NotOpened(not_opened) => not_opened.into(),
-            Failing::EwsNotOpened(not_opened) => not_opened.into(),
-            Failing::Ours(error) => error,
         }
     }
 }

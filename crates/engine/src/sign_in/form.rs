@@ -1,8 +1,9 @@
 //! The form that asks for a mail account's password: what it shows, what a person types, and why it comes back.
 
 use super::Returned;
-use crate::custom::ews_failure::{EwsFailure, EwsNotOpened, EwsRefusal};
-use crate::custom::mail_failure::{NotOpened, ServerRefusal};
+use crate::custom::ews_failure::{EwsFailure, EwsRefusal};
+use crate::custom::mail_failure::ServerRefusal;
+use crate::custom::password_account::NotOpened;
 use crate::error::{Error, ErrorKind};
 use keyway_core::connector::Connector;
 use keyway_core::email::{email_key, looks_like_email};
@@ -385,19 +386,9 @@ impl Trouble {
     /// With the failure itself if it is none that typing something else could mend.
     pub(super) fn of(not_opened: NotOpened, typed: &TypedAccount) -> Result<Self, Error> {
         match not_opened {
-            NotOpened::Server(refusal) => Ok(Self::of_server(&refusal)),
+            NotOpened::Mail(refusal) => Ok(Self::of_server(&refusal)),
+            NotOpened::Exchange(refusal) => Ok(Self::of_exchange(&refusal)),
             NotOpened::Described(error) => Self::described(error, typed),
-        }
-    }
-
-    /// The same of an Exchange mailbox.
-    ///
-    /// # Errors
-    /// As of any account.
-    pub(super) fn of_ews(not_opened: EwsNotOpened, typed: &TypedAccount) -> Result<Self, Error> {
-        match not_opened {
-            EwsNotOpened::Server(refusal) => Ok(Self::of_exchange(&refusal)),
-            EwsNotOpened::Described(error) => Self::described(error, typed),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Mailboxes of Exchange servers that a password opens.
 
-use crate::mail::{authenticate, connector};
+use crate::mail::{authenticate, connector, stored_passwords};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyway_core::change::Action;
@@ -10,7 +10,6 @@ use keyway_core::scope::Scopes;
 use keyway_engine::custom::CustomAuthentication;
 use keyway_engine::grants::GrantPatch;
 use keyway_engine::{Error, ErrorKind};
-use keyway_store::{SealedColumn, StoreError};
 use keyway_testkit::{ExchangeMood, FakeExchange, World, captured_logs, object, on_both_databases};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -63,14 +62,6 @@ fn asked(server: &FakeExchange) -> Vec<String> {
         None => seen.line,
     })
     .collect()
-}
-
-async fn stored_passwords(world: &World) -> i64 {
-    let job = world
-        .store
-        .read(|s| Box::pin(async move { s.count_sealed(SealedColumn::AccountSecrets).await }));
-    let counts: Result<_, StoreError> = job.await;
-    counts.unwrap().iter().map(|(_, number)| number).sum()
 }
 
 async fn a_mailbox_opens_before_there_is_a_grant(world: &World) {

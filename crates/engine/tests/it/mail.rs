@@ -75,7 +75,7 @@ fn seen(protocol: &'static str, server: &str, username: &str) -> LoginSeen {
     }
 }
 
-async fn stored_passwords(world: &World) -> i64 {
+pub(crate) async fn stored_passwords(world: &World) -> i64 {
     let job = world
         .store
         .read(|s| Box::pin(async move { s.count_sealed(SealedColumn::AccountSecrets).await }));
