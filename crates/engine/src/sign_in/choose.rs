@@ -106,8 +106,8 @@ impl Engine {
             let message = "Application blocked, contact administrator.";
             return Err(Error::new(ErrorKind::Blocked, message));
         }
-        let connected = known.connectors.iter().map(|c| c.provider);
-        let mut providers: Vec<Provider> = connected.filter(|p| p.has_hosted_sign_in()).collect();
+        let offered = known.connectors.iter().filter(|c| self.can_sign_in(c));
+        let mut providers: Vec<Provider> = offered.map(|c| c.provider).collect();
         providers.sort_by_key(|p| (!p.is_oauth(), *p));
         Ok(providers)
     }
@@ -126,7 +126,7 @@ impl Engine {
         let connectors: Vec<_> = known
             .connectors
             .iter()
-            .filter(|c| c.provider.has_hosted_sign_in())
+            .filter(|c| self.can_sign_in(c))
             .cloned()
             .collect();
         let found = self.detect_among(known.application.id, &connectors, email.trim());

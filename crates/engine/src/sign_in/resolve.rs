@@ -185,14 +185,23 @@ impl Engine {
         {
             return self.by_default(only).await;
         }
-        let is_known = |p: &Provider| !p.is_oauth() || self.entry(*p).is_ok();
-        let connected = offered.iter().map(|c| c.provider);
-        let providers: Vec<Provider> = connected.filter(is_known).collect();
+        offered.retain(|connector| self.can_sign_in(connector));
+        let providers: Vec<Provider> = offered.iter().map(|c| c.provider).collect();
         Ok(if providers.is_empty() {
             no_connector()
         } else {
             Resolved::Choose(providers)
         })
+    }
+
+    /// Whether a person who chooses this connector gets anywhere: one whose provider nothing describes, or that has
+    /// no default credential, is offered to nobody.
+    pub(super) fn can_sign_in(&self, connector: &Connector) -> bool {
+        let provider = connector.provider;
+        match provider.is_oauth() {
+            true => connector.active_credential_id.is_some() && self.entry(provider).is_ok(),
+            false => provider.has_hosted_sign_in(),
+        }
     }
 
     async fn by_default(&self, connector: Connector) -> Result<Resolved, Error> {

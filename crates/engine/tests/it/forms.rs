@@ -2,7 +2,7 @@
 
 use crate::ews::server;
 use crate::mail::{ANN, HOST, PASSWORD, authenticate, connector, of_ann};
-use keyway_core::provider::Provider::{Ews, Google, Icloud, Imap, VirtualCalendar};
+use keyway_core::provider::Provider::{Ews, Google, Icloud, Imap, VirtualCalendar, Zoom};
 use keyway_engine::Engine;
 use keyway_engine::sign_in::{
     AccountForm, Browser, Cookie, Entered, SignInFault, TroubleKind, TypedAccount,
@@ -512,6 +512,10 @@ async fn the_way_to_the_form_follows_the_address(world: &World) {
     app.connector(Google, PROD).await;
     connector(world, Imap, json!({})).await;
     connector(world, VirtualCalendar, json!({})).await;
+    // Neither a client of its own nor a shared app: nobody could sign in there.
+    connector(world, Zoom, json!({})).await;
+    let offered = world.engine.hosted_providers(app.id).await.unwrap();
+    assert_eq!(offered, [Google, Imap]);
     let start = async |sign_in: &SignIn| app.start(sign_in).await;
     // Nothing is known: the person chooses, and is not offered what has no page.
     let asked = start(&SignIn::of(ALICE)).await;
