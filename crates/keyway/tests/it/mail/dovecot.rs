@@ -205,7 +205,9 @@ impl Dovecot {
 
     /// From now on the first user has this password.
     pub(crate) fn set_password(&self, password: &str) {
-        self.write_users(password);
+        // Dovecot reads the list again when its size or its second has changed: a password as long as the last, set
+        // within a second of the start, would go unseen.
+        self.write_users(&format!("{password}\n# Changed."));
         std::thread::sleep(LOOKS_AGAIN);
     }
 
