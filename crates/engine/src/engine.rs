@@ -9,7 +9,7 @@ use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::service_accounts::SignedRequestLimiter;
-use crate::sign_in::{Guesses, Repeats};
+use crate::sign_in::{Guesses, Repeats, Trials};
 use crate::signing::Signing;
 use crate::unlock::MasterKeys;
 use futures_util::future::BoxFuture;
@@ -121,6 +121,7 @@ pub(crate) struct Inner {
     pub(crate) guesses: Guesses,
     pub(crate) pictures: crate::pictures::Pictures,
     pub(crate) repeats: Repeats,
+    pub(crate) trials: Trials,
     pub(crate) signed_requests: SignedRequestLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
@@ -193,6 +194,7 @@ impl Engine {
             guesses: Guesses::default(),
             pictures: crate::pictures::pictures(),
             repeats: Repeats::default(),
+            trials: Trials::default(),
             signed_requests: SignedRequestLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),

@@ -242,7 +242,9 @@ fn renewed(mut grant: Grant, auth: &Authentication) -> Grant {
     let identity = &auth.identity;
     grant.connector_id = auth.connector_id;
     grant.credential_id = auth.credential_id;
-    grant.email.clone_from(&identity.email);
+    if !is_merely_typed(auth) {
+        grant.email.clone_from(&identity.email);
+    }
     grant.identity.clone_from(&identity.key);
     grant
         .provider_user_id
@@ -265,6 +267,11 @@ fn renewed(mut grant: Grant, auth: &Authentication) -> Grant {
     grant.updated_at = auth.now;
     grant.version += 1;
     grant
+}
+
+/// Whether the address is a person's own word: of a mailbox the server knows the name, and nobody the address.
+fn is_merely_typed(auth: &Authentication) -> bool {
+    auth.voucher == Voucher::Provider && !auth.provider.is_oauth()
 }
 
 pub(crate) fn grant_conflict(error: StoreError) -> Error {

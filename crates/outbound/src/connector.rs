@@ -4,6 +4,7 @@
 //! very ones that are connected to, so a name that answers differently the second time gains nothing.
 
 use crate::address::{Channel, NetworkPolicy};
+use crate::lookup::Lookups;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
@@ -45,6 +46,7 @@ const fn in_clear(channel: Channel) -> &'static str {
 struct GuardedResolver {
     policy: Arc<NetworkPolicy>,
     channel: Channel,
+    lookups: Arc<Lookups>,
 }
 
 impl Service<Name> for GuardedResolver {
@@ -57,12 +59,13 @@ impl Service<Name> for GuardedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let Self { policy, channel } = self.clone();
+        let Self {
+            policy,
+            channel,
+            lookups,
+        } = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(|_| GuardError::Unresolved)?
-                .collect::<Vec<_>>();
+            let found = lookups.find(name.as_str(), 0).await?;
             permitted(&policy, name.as_str(), channel, found)
         })
     }
@@ -99,10 +102,12 @@ pub(crate) struct GuardedConnector {
 impl GuardedConnector {
     pub(crate) fn new(policy: NetworkPolicy) -> Self {
         let policy = Arc::new(policy);
+        let lookups = Arc::new(Lookups::default());
         let [tls, plain] = [Channel::Tls, Channel::Plain].map(|channel| {
             tcp_connector(GuardedResolver {
                 policy: Arc::clone(&policy),
                 channel,
+                lookups: Arc::clone(&lookups),
             })
         });
         Self { policy, tls, plain }

@@ -9,6 +9,7 @@
 pub mod address;
 mod connector;
 pub mod error;
+mod lookup;
 pub mod mail;
 pub mod names;
 pub mod request;

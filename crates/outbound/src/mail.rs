@@ -6,7 +6,9 @@
 mod connect;
 mod dialog;
 mod imap;
+pub mod imap_answer;
 mod smtp;
+pub mod smtp_answer;
 
 use crate::address::NetworkPolicy;
 use crate::error::{CallError, CallErrorKind};

@@ -3,8 +3,9 @@
 use futures_util::future::BoxFuture;
 use keyway_outbound::{MailFailure, MailLogin, Mailboxes, ServerWords};
 use secrecy::ExposeSecret as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// One try at opening an account; the password is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +22,20 @@ pub struct LoginSeen {
 struct Known {
     passwords: BTreeMap<(String, String), String>,
     failing: BTreeMap<String, MailFailure>,
+    silent: BTreeSet<String>,
     seen: Vec<LoginSeen>,
 }
 
 /// All mail servers of a [`crate::World`].
 #[derive(Default)]
-pub struct FakeMailboxes(Mutex<Known>);
+pub struct FakeMailboxes {
+    known: Mutex<Known>,
+    spoke: Notify,
+}
 
 impl FakeMailboxes {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on `username` opens at `host` with `password`, and with no other.
@@ -46,6 +51,17 @@ impl FakeMailboxes {
             Some(failure) => known.failing.insert(host.to_owned(), failure),
             None => known.failing.remove(host),
         };
+    }
+
+    /// From now on logins at `host` wait until it speaks.
+    pub fn silence(&self, host: &str) {
+        self.known().silent.insert(host.to_owned());
+    }
+
+    /// The logins at `host` go on.
+    pub fn speak(&self, host: &str) {
+        self.known().silent.remove(host);
+        self.spoke.notify_waiters();
     }
 
     /// The logins so far, which are forgotten with this.
@@ -78,6 +94,15 @@ impl FakeMailboxes {
 
 impl Mailboxes for FakeMailboxes {
     fn log_in(&self, login: MailLogin) -> BoxFuture<'_, Result<(), MailFailure>> {
-        Box::pin(async move { self.answer(&login) })
+        Box::pin(async move {
+            let answer = self.answer(&login);
+            loop {
+                let spoke = self.spoke.notified();
+                if !self.known().silent.contains(&login.server.host) {
+                    return answer;
+                }
+                spoke.await;
+            }
+        })
     }
 }

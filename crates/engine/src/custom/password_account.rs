@@ -1,7 +1,7 @@
 //! Accounts that a password opens, at whatever kind of server: opened, kept and changed in one way.
 
 use super::ews::check_ews_scope;
-use super::ews_failure::{EwsRefusal, ews_error};
+use super::ews_failure::{EwsFailure, EwsRefusal, ews_error};
 use super::mail_failure::{ServerRefusal, mail_error};
 use super::{CustomAuthentication, TRIES};
 use crate::caller::Caller;
@@ -14,6 +14,7 @@ use keyway_core::grant::Grant;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
 use keyway_core::sign_in::{Identity, OpenedAccount};
+use keyway_outbound::{CallError, CallErrorKind, MailFailure};
 use serde_json::{Map, Value};
 
 /// An account that has opened.
@@ -38,6 +39,30 @@ pub(crate) enum NotOpened {
 }
 
 impl NotOpened {
+    /// The same without the difference between names that lead nowhere and names that lead to hosts this server does not
+    /// call: whoever is not the application learns nothing of the names of a private network.
+    pub(crate) fn told_to_strangers(mut self) -> Self {
+        let call = match &mut self {
+            Self::Mail(refusal) => match &mut refusal.failure {
+                MailFailure::Unreachable(call) => call,
+                _ => return self,
+            },
+            Self::Exchange(refusal) => match &mut refusal.failure {
+                EwsFailure::Unreachable(call) => call,
+                _ => return self,
+            },
+            Self::Described(_) => return self,
+        };
+        if call.kind == CallErrorKind::AddressRefused {
+            tracing::info!(
+                host = call.host,
+                "a form named a host that may not be called"
+            );
+            *call = CallError::new(CallErrorKind::Dns, call.host.clone());
+        }
+        self
+    }
+
     /// Whether a server has heard of it.
     pub(crate) const fn is_heard_of(&self) -> bool {
         !matches!(self, Self::Described(_))

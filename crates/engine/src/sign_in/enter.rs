@@ -21,6 +21,11 @@ use keyway_store::{Constraint, StoreError};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
+/// What is said of a sign-in whose connector is gone.
+const CONNECTOR_GONE: &str = "the connector of this sign-in was deleted meanwhile; start it again";
+/// After how many seconds an account may be tried that found no place.
+const BUSY_WAIT_SECS: u32 = 5;
+
 /// What came of an account that somebody entered.
 pub enum Entered {
     /// The sign-in is over: back to the application.
@@ -109,7 +114,9 @@ impl Engine {
         browser: Browser,
     ) -> Result<Step, Error> {
         let (id, application_id) = (started.id, started.application_id);
-        let turn = self.inner.repeats.turn(id, self.now());
+        let Some(turn) = self.inner.repeats.turn(id, self.now()) else {
+            return self.not_now(started, typed).await;
+        };
         let mut went = turn.lock().await;
         if let Some(way) = &*went {
             return self.repeated(application_id, id, way).await;
@@ -120,6 +127,17 @@ impl Engine {
             self.inner.repeats.finished(id, self.now());
         }
         Ok(step)
+    }
+
+    /// The form once more, without a try.
+    async fn not_now(&self, started: Started, typed: TypedAccount) -> Result<Step, Error> {
+        let Some(connector) = self.connector_of(&started).await? else {
+            return self.refuse(&started, &connector_gone()).await;
+        };
+        let typed = typed.for_connector(&connector);
+        let trouble = Failing::Busy.trouble(&typed)?;
+        let form = AccountForm::again(&typed, &started, &connector, trouble);
+        Ok(Step::Again(Box::new(form)))
     }
 
     /// The way once more; unless its code was exchanged, since a second exchange would end what the first gave
@@ -149,7 +167,9 @@ impl Engine {
         typed: TypedAccount,
         browser: &Browser,
     ) -> Result<Step, Error> {
-        let connector = self.connector_of(&started).await?;
+        let Some(connector) = self.connector_of(&started).await? else {
+            return self.refuse(&started, &connector_gone()).await;
+        };
         let typed = typed.for_connector(&connector);
         match self.tried(&started, &connector, &typed, browser).await {
             Ok(account) => {
@@ -164,15 +184,13 @@ impl Engine {
         }
     }
 
-    async fn connector_of(&self, started: &Started) -> Result<Connector, Error> {
+    /// The connector a sign-in began with, if it is still there.
+    async fn connector_of(&self, started: &Started) -> Result<Option<Connector>, Error> {
         let (application_id, id) = (started.application_id, started.connector_id);
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.connector_by_id(application_id, id).await }));
-        job.await?.ok_or_else(|| {
-            let message = "The connector of this sign-in was deleted meanwhile; start it again.";
-            Error::not_found(message)
-        })
+        Ok(job.await?)
     }
 
     /// A sign-in that a page of the application's own begins and ends in one request: it has asked the person
@@ -190,6 +208,7 @@ impl Engine {
         let engine = self.clone();
         let step = self.finishing(async move {
             let connector = engine.connector_of(&started).await?;
+            let connector = connector.ok_or_else(|| Error::not_found(CONNECTOR_GONE))?;
             let typed = typed.for_connector(&connector);
             let account = engine.tried(&started, &connector, &typed, &browser).await?;
             engine
@@ -217,6 +236,11 @@ impl Engine {
         if let Some(field) = typed.odd_port() {
             return Err(Failing::OddPort(field));
         }
+        if let Some(field) = typed.overlong() {
+            return Err(Failing::Overlong(field));
+        }
+        let trials = &self.inner.trials;
+        let _place = trials.begin(started.application_id).ok_or(Failing::Busy)?;
         let whose = whose(started, typed, browser);
         let began_at = self.now();
         let guesses = &self.inner.guesses;
@@ -226,7 +250,7 @@ impl Engine {
         if opened.as_ref().err().is_none_or(|no| !no.is_heard_of()) {
             guesses.forgive(&whose, began_at);
         }
-        let account = opened?;
+        let account = opened.map_err(NotOpened::told_to_strangers)?;
         match account.can_send || !started.smtp_required {
             true => Ok(account),
             false => Err(Failing::SmtpNeeded),
@@ -317,6 +341,10 @@ enum Failing {
     SmtpNeeded,
     /// Strangers name no other ports than those of mail.
     OddPort(&'static str),
+    /// Nothing of its kind has that many characters.
+    Overlong(String),
+    /// As many are tried as may be at once.
+    Busy,
     NotOpened(NotOpened),
 }
 
@@ -336,6 +364,8 @@ impl Failing {
                 ..Trouble::new(TroubleKind::NoPasswords, Some("email"))
             }),
             Self::OddPort(field) => Ok(Trouble::new(TroubleKind::WrongPort, Some(field))),
+            Self::Overlong(field) => Ok(Trouble::new(TroubleKind::Wrong, Some(&field))),
+            Self::Busy => Ok(Trouble::new(TroubleKind::Busy, None)),
             Self::SmtpNeeded => Ok(Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"))),
             Self::NotOpened(not_opened) => Trouble::of(not_opened, typed),
         }
@@ -358,10 +388,19 @@ impl From<Failing> for Error {
                 field,
                 "must be one of its protocol's own: 143, 993, 465, 587, or 443 for Exchange; another one belongs into the connector's settings",
             ),
+            Failing::Overlong(field) => Self::field(&field, "is longer than anything of its kind"),
+            Failing::Busy => {
+                let message = "As many accounts are being tried as may be at once.";
+                Self::new(ErrorKind::RateLimited, message).retry_after(BUSY_WAIT_SECS)
+            }
             Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
             Failing::NotOpened(not_opened) => not_opened.into(),
         }
     }
+}
+
+fn connector_gone() -> Returned {
+    Returned::new("access_denied", 45001, CONNECTOR_GONE)
 }
 
 fn other_account() -> Error {

@@ -56,6 +56,9 @@ const OWN_PORTS: [(&str, &[u16]); 3] = [
     ("ews_port", &[443]),
 ];
 
+/// Longest field that is looked at, in bytes: an address has 320 at most, a password of a mail account some 100.
+const FIELD_MAX_BYTES: usize = 1024;
+
 fn port_of(value: &Value) -> Option<u16> {
     match value {
         Value::String(text) => text.parse().ok(),
@@ -71,7 +74,9 @@ fn names_servers(connector: &Connector) -> bool {
             .get(name)
             .is_some_and(|host| !host.is_null())
     };
-    ["imap_host", "ews_host"].into_iter().any(is_named)
+    ["imap_host", "smtp_host", "ews_host"]
+        .into_iter()
+        .any(is_named)
 }
 
 fn is_of_server(field: &str) -> bool {
@@ -203,6 +208,16 @@ impl TypedAccount {
             .collect()
     }
 
+    /// The field that is longer than a name, an address or a password can be.
+    pub(super) fn overlong(&self) -> Option<String> {
+        let bytes = |value: &Value| value.as_str().map_or(0, str::len);
+        let is_overlong = |(_, value): &(&String, &Value)| bytes(value) > FIELD_MAX_BYTES;
+        self.settings
+            .iter()
+            .find(is_overlong)
+            .map(|(name, _)| name.clone())
+    }
+
     /// The field with a port that is none of its protocol's own.
     pub(super) fn odd_port(&self) -> Option<&'static str> {
         let is_odd = |(name, own): &&(&'static str, &[u16])| {
@@ -288,10 +303,8 @@ pub enum TroubleKind {
     NoPasswords,
     /// The port is none for mail.
     WrongPort,
-    /// The host's name has no address.
+    /// The host's name has no address, or none that this server calls.
     UnknownHost,
-    /// The host is none that this server calls.
-    ForbiddenHost,
     /// The server's certificate is not trusted.
     Certificate,
     /// Nothing answers there, or not in time.
@@ -310,6 +323,8 @@ pub enum TroubleKind {
     SmtpNeeded,
     /// Too many tries.
     TooMany,
+    /// As many are tried as may be at once.
+    Busy,
 }
 
 impl TroubleKind {
@@ -324,7 +339,6 @@ impl TroubleKind {
         Self::NoPasswords,
         Self::WrongPort,
         Self::UnknownHost,
-        Self::ForbiddenHost,
         Self::Certificate,
         Self::Unreachable,
         Self::OtherServer,
@@ -334,6 +348,7 @@ impl TroubleKind {
         Self::ServersUnknown,
         Self::SmtpNeeded,
         Self::TooMany,
+        Self::Busy,
     ];
 
     /// The name its words are kept under.
@@ -349,7 +364,6 @@ impl TroubleKind {
             Self::NoPasswords => "no_passwords",
             Self::WrongPort => "wrong_port",
             Self::UnknownHost => "unknown_host",
-            Self::ForbiddenHost => "forbidden_host",
             Self::Certificate => "certificate",
             Self::Unreachable => "unreachable",
             Self::OtherServer => "other_server",
@@ -359,6 +373,7 @@ impl TroubleKind {
             Self::ServersUnknown => "servers_unknown",
             Self::SmtpNeeded => "smtp_needed",
             Self::TooMany => "too_many",
+            Self::Busy => "busy",
         }
     }
 }
@@ -454,8 +469,8 @@ impl Trouble {
 
 const fn of_call(kind: CallErrorKind) -> (TroubleKind, &'static str) {
     match kind {
-        CallErrorKind::Dns => (TroubleKind::UnknownHost, "host"),
-        CallErrorKind::AddressRefused => (TroubleKind::ForbiddenHost, "host"),
+        // Strangers are not told which names lead to hosts that they may not have called.
+        CallErrorKind::Dns | CallErrorKind::AddressRefused => (TroubleKind::UnknownHost, "host"),
         CallErrorKind::Tls => (TroubleKind::Certificate, "host"),
         CallErrorKind::Connect | CallErrorKind::Timeout => (TroubleKind::Unreachable, "host"),
         CallErrorKind::Stopped => (TroubleKind::NotNow, ""),

@@ -14,6 +14,9 @@ const REMEMBERED_MS: i64 = 15_000;
 /// Sign-ins remembered at once. Beyond these a double click ends at the page that says so.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// Forms of one sign-in under way at once: whoever sends more does so without waiting for answers.
+const FORMS_AT_ONCE: usize = 3;
+
 /// Where a sign-in went, once it has; locked while it is under way.
 pub(crate) type Turn = Arc<tokio::sync::Mutex<Option<Way>>>;
 
@@ -30,20 +33,21 @@ impl Repeats {
         }
     }
 
-    /// The turn of a sign-in: one form of it is looked at after the other.
-    pub(crate) fn turn(&self, id: SignInId, now: UnixMillis) -> Turn {
+    /// The turn of a sign-in: one form of it is looked at after the other. None if enough of them wait already.
+    pub(crate) fn turn(&self, id: SignInId, now: UnixMillis) -> Option<Turn> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = UnixMillis(now.0.saturating_sub(REMEMBERED_MS));
         // A turn somebody holds is not over, however long it takes.
         turns.retain(|_, (at, turn)| *at > begin || Arc::strong_count(turn) > 1);
         if let Some((_, turn)) = turns.get(&id) {
-            return Arc::clone(turn);
+            // This table holds it as well.
+            return (Arc::strong_count(turn) <= FORMS_AT_ONCE).then(|| Arc::clone(turn));
         }
         let turn = Turn::default();
         if turns.len() < REMEMBERED_MAX {
             turns.insert(id, (now, Arc::clone(&turn)));
         }
-        turn
+        Some(turn)
     }
 }
 
@@ -54,7 +58,10 @@ mod tests {
     #[test]
     fn a_sign_in_is_remembered_for_a_moment_and_as_long_as_it_is_under_way() {
         let repeats = Repeats::default();
-        let of = |n, ms| repeats.turn(SignInId::from_u128(n), UnixMillis(ms));
+        let of = |n, ms| {
+            let turn = repeats.turn(SignInId::from_u128(n), UnixMillis(ms));
+            turn.unwrap()
+        };
         let first = of(1, 0);
         assert!(Arc::ptr_eq(&first, &of(1, 14_999)));
         assert!(Arc::ptr_eq(&first, &of(1, 60_000)));
@@ -66,5 +73,16 @@ mod tests {
         assert!(former.upgrade().is_some());
         of(3, now);
         assert!(former.upgrade().is_none());
+    }
+
+    #[test]
+    fn forms_of_one_sign_in_do_not_pile_up() {
+        let repeats = Repeats::default();
+        let of = |n| repeats.turn(SignInId::from_u128(n), UnixMillis(0));
+        let mut held: Vec<_> = (0..=FORMS_AT_ONCE).map_while(|_| of(1)).collect();
+        assert_eq!(held.len(), FORMS_AT_ONCE);
+        assert!(of(2).is_some());
+        held.pop();
+        assert!(of(1).is_some());
     }
 }

@@ -191,7 +191,7 @@ async fn what_is_wrong_is_told_to_the_person_by_field(world: &World) {
         (CallErrorKind::Dns, TroubleKind::UnknownHost, "imap_host"),
         (
             CallErrorKind::AddressRefused,
-            TroubleKind::ForbiddenHost,
+            TroubleKind::UnknownHost,
             "imap_host",
         ),
         (CallErrorKind::Tls, TroubleKind::Certificate, "imap_host"),
@@ -377,6 +377,65 @@ async fn rule_12_a_form_gives_no_grant_another_address(world: &World) {
         (again.grant_id, again.email.as_str()),
         (first.grant_id, "ann@mail.invalid")
     );
+}
+
+async fn rule_12_forms_sent_before_there_is_a_grant_agree_on_its_address(world: &World) {
+    mail_world(world).await;
+    world.mailboxes.open(HOST, "ann", PASSWORD);
+    let typed = |email: &str| json!({"email": email, "imap_username": "ann", "imap_password": PASSWORD, "imap_host": HOST});
+    let code = async |email: &str| {
+        let shown = shown(world, &imap()).await;
+        shown.code(world, typed(email)).await
+    };
+    let codes = [
+        code("ann@mail.invalid").await,
+        code("ceo@mail.invalid").await,
+    ];
+    let mut grants = Vec::new();
+    for code in &codes {
+        grants.push(world.app.exchange(&imap(), code).await.unwrap());
+    }
+    assert_eq!(grants[0].grant_id, grants[1].grant_id);
+    assert_eq!(grants[1].email, "ann@mail.invalid");
+}
+
+async fn a_connector_deleted_meanwhile_is_told_to_the_application(world: &World) {
+    mail_world(world).await;
+    let shown = shown(world, &imap()).await;
+    let app = &world.app;
+    app.engine()
+        .delete_connector(&app.caller, Imap)
+        .await
+        .unwrap();
+    let entered = shown.entered(world, typed(PASSWORD)).await;
+    let told = error_of(&entered);
+    assert!(told.starts_with("access_denied "), "{told}");
+}
+
+async fn what_is_too_long_is_named_and_tried_nowhere(world: &World) {
+    mail_world(world).await;
+    let shown = shown(world, &imap()).await;
+    let mut settings = typed(PASSWORD);
+    settings["imap_username"] = "bob@mail.invalid".into();
+    settings["email"] = "x".repeat(1025).into();
+    for _ in 0..40 {
+        let told = shown.trouble(world, settings.clone()).await;
+        assert_eq!(told, (TroubleKind::Wrong, Some("email".to_owned())));
+    }
+    assert_eq!(world.mailboxes.take_seen(), []);
+}
+
+async fn forms_sent_without_waiting_do_not_pile_up(world: &World) {
+    mail_world(world).await;
+    world.mailboxes.silence(HOST);
+    let shown = shown(world, &imap()).await;
+    let waiting = || Box::pin(shown.trouble(world, typed(PASSWORD)));
+    let told = futures_util::future::select_all((0..4).map(|_| waiting()))
+        .await
+        .0;
+    assert_eq!(told, (TroubleKind::Busy, None));
+    assert_eq!(world.mailboxes.take_seen().len(), 1);
+    world.mailboxes.speak(HOST);
 }
 
 async fn strangers_name_no_odd_ports(world: &World) {
@@ -587,6 +646,10 @@ on_both_databases!(
     rule_12_a_hint_that_names_a_grant_is_answered_by_its_account_or_refused,
     rule_12_where_the_connector_names_the_server_a_person_names_none,
     rule_12_a_form_gives_no_grant_another_address,
+    rule_12_forms_sent_before_there_is_a_grant_agree_on_its_address,
+    a_connector_deleted_meanwhile_is_told_to_the_application,
+    what_is_too_long_is_named_and_tried_nowhere,
+    forms_sent_without_waiting_do_not_pile_up,
     strangers_name_no_odd_ports,
     rule_04_a_form_that_is_not_exchanged_changes_nothing,
     rule_09_a_form_works_once_and_a_double_click_ends_where_the_first_did,

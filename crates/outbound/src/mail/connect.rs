@@ -5,6 +5,7 @@ use super::MailFailure;
 use crate::address::{Channel, NetworkPolicy};
 use crate::connector::{GuardError, permitted};
 use crate::error::{CallError, CallErrorKind};
+use crate::lookup::Lookups;
 use crate::transport::failure;
 use keyway_core::mail_servers::{MailProtocol, MailServer};
 use rustls::ClientConfig;
@@ -18,11 +19,15 @@ use tokio_rustls::client::TlsStream;
 
 /// How long resolving, connecting and TLS may take, each.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long one of a server's addresses may take, before the next is tried: one that leads nowhere must leave time for
+/// the others.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(3);
 
 /// The way to mail servers.
 pub(super) struct Line {
     policy: NetworkPolicy,
     tls: TlsConnector,
+    lookups: Lookups,
 }
 
 impl Line {
@@ -30,6 +35,7 @@ impl Line {
         Self {
             policy,
             tls: TlsConnector::from(Arc::new(config)),
+            lookups: Lookups::default(),
         }
     }
 
@@ -55,21 +61,25 @@ impl Line {
 
     async fn connect_any(&self, server: &MailServer) -> Result<TcpStream, MailFailure> {
         let guarded = |error: GuardError| failure::of_connect(&error, &server.host);
-        let found = resolve(server).await.map_err(guarded)?;
+        let found = self.resolve(server).await.map_err(guarded)?;
         // What begins in clear is encrypted before anything is said, so it counts as encrypted.
         let addresses = permitted(&self.policy, &server.host, Channel::Tls, found);
         let mut failed = CallError::new(CallErrorKind::Connect, &server.host);
         for address in addresses.map_err(guarded)? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    let set = stream.set_nodelay(true);
-                    set.map_err(|error| failure::of_connect(&error, &server.host))?;
-                    return Ok(stream);
-                }
-                Err(error) => failed = failure::of_connect(&error, &server.host),
+            match connect_one(address, &server.host).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
             }
         }
         Err(failed.into())
+    }
+
+    async fn resolve(&self, server: &MailServer) -> Result<Vec<SocketAddr>, GuardError> {
+        let host = bare(&server.host);
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(vec![SocketAddr::new(address, server.port)]),
+            Err(_) => self.lookups.find(host, server.port).await,
+        }
     }
 
     /// Goes over to TLS; the certificate must hold for the host's name.
@@ -96,11 +106,12 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-async fn resolve(server: &MailServer) -> Result<Vec<SocketAddr>, GuardError> {
-    let host = bare(&server.host);
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, server.port)]);
-    }
-    let found = tokio::net::lookup_host((host, server.port)).await;
-    Ok(found.map_err(|_| GuardError::Unresolved)?.collect())
+async fn connect_one(address: SocketAddr, host: &str) -> Result<TcpStream, CallError> {
+    let connecting = tokio::time::timeout(ADDRESS_LIMIT, TcpStream::connect(address));
+    let connected = connecting.await;
+    let connected = connected.map_err(|_| CallError::timeout(host, ADDRESS_LIMIT))?;
+    let refused = |error| failure::of_connect(&error, host);
+    let stream = connected.map_err(refused)?;
+    stream.set_nodelay(true).map_err(refused)?;
+    Ok(stream)
 }

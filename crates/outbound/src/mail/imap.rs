@@ -1,130 +1,24 @@
 //! Logging in over IMAP: greeting, STARTTLS, CAPABILITY, LOGIN or AUTHENTICATE PLAIN, LOGOUT.
 
 use super::dialog::Dialog;
+use super::imap_answer::{Abilities, Answer, NotImap, Verdict, read};
 use super::{MailFailure, MailLogin, NoWay, ServerWords};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use imap_proto::{Capability, Response, Status};
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
-/// Words of a server that refuses everybody for the moment, and no password (RFC 5530).
-const NOT_NOW: [&str; 6] = [
+/// Words of a server that refuses everybody for the moment, and no password (RFC 5530; the last is not in it).
+const NOT_NOW: [&str; 7] = [
     "UNAVAILABLE",
     "INUSE",
     "LIMIT",
     "SERVERBUG",
     "CONTACTADMIN",
     "OVERQUOTA",
+    "THROTTLED",
 ];
-
-/// Longest code that is taken for one, in bytes; the longest known have 20.
-const CODE_MAX_BYTES: usize = 40;
-
-/// One answer, as far as it matters here.
-#[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    /// The end of a command, with the server's words.
-    Done(Verdict, ServerWords),
-    /// The server says something of itself: greeting or goodbye.
-    Said(Verdict, ServerWords),
-    /// The server can do this.
-    Can(Abilities),
-    /// The server waits for more.
-    GoOn,
-    /// Anything else.
-    Other,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ok,
-    No,
-    Bad,
-    Bye,
-    PreAuth,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Abilities {
-    login: bool,
-    plain: bool,
-}
-
-/// One answer at the front of `heard`, and how long it is; `None` if it has not been heard whole.
-fn read(heard: &[u8]) -> Result<Option<(Answer, usize)>, ()> {
-    match Response::parse(heard) {
-        Ok((rest, response)) => {
-            let length = heard.len() - rest.len();
-            let raw = heard.get(..length).unwrap_or(heard);
-            Ok(Some((sorted(response, raw), length)))
-        }
-        Err(error) if error.is_incomplete() => Ok(None),
-        // What a server says without being asked need not be understood.
-        Err(_) if heard.starts_with(b"* ") => {
-            let end = heard.iter().position(|byte| *byte == b'\n');
-            Ok(end.map(|end| (Answer::Other, end + 1)))
-        }
-        Err(_) => Err(()),
-    }
-}
-
-fn sorted(response: Response<'_>, raw: &[u8]) -> Answer {
-    match response {
-        Response::Done { status, .. } => Answer::Done(verdict(&status), words(raw)),
-        Response::Data { status, .. } => Answer::Said(verdict(&status), words(raw)),
-        Response::Capabilities(list) => Answer::Can(abilities(&list)),
-        Response::Continue(_) => Answer::GoOn,
-        _ => Answer::Other,
-    }
-}
-
-const fn verdict(status: &Status) -> Verdict {
-    match status {
-        Status::Ok => Verdict::Ok,
-        Status::No => Verdict::No,
-        Status::Bad => Verdict::Bad,
-        Status::Bye => Verdict::Bye,
-        Status::PreAuth => Verdict::PreAuth,
-    }
-}
-
-fn abilities(list: &[Capability<'_>]) -> Abilities {
-    let has_atom = |word: &str| {
-        list.iter()
-            .any(|one| matches!(one, Capability::Atom(atom) if atom.eq_ignore_ascii_case(word)))
-    };
-    let has_plain = |one: &Capability<'_>| matches!(one, Capability::Auth(kind) if kind.eq_ignore_ascii_case("PLAIN"));
-    Abilities {
-        login: !has_atom("LOGINDISABLED"),
-        plain: list.iter().any(has_plain),
-    }
-}
-
-/// `k1 NO [CODE more] text`: code and text. The library knows few codes, and none of those that matter here.
-fn words(raw: &[u8]) -> ServerWords {
-    let line = String::from_utf8_lossy(raw);
-    let text = line.splitn(3, ' ').nth(2).unwrap_or_default().trim();
-    let coded = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    match coded {
-        Some((code, text)) => ServerWords {
-            code: code.split(' ').next().and_then(clean_code),
-            text: text.trim().to_owned(),
-        },
-        None => ServerWords {
-            code: None,
-            text: text.to_owned(),
-        },
-    }
-}
-
-/// A code as the standards write them; it goes into logs and the sequence of changes.
-fn clean_code(code: &str) -> Option<String> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let fits = !code.is_empty() && code.len() <= CODE_MAX_BYTES && code.bytes().all(is_part);
-    fits.then(|| code.to_ascii_uppercase())
-}
 
 async fn next<S>(dialog: &mut Dialog<S>) -> Result<Answer, MailFailure>
 where
@@ -137,7 +31,7 @@ where
                 return Ok(answer);
             }
             Ok(None) => dialog.listen().await?,
-            Err(()) => return Err(dialog.nonsense("what it says is not IMAP")),
+            Err(NotImap) => return Err(dialog.nonsense("what it says is not IMAP")),
         }
     }
 }
@@ -311,42 +205,6 @@ mod tests {
             username: username.into(),
             password: SecretString::from(password.to_owned()),
         }
-    }
-
-    fn one(text: &str) -> (Answer, usize) {
-        read(text.as_bytes()).unwrap().unwrap()
-    }
-
-    #[test]
-    fn answers_are_read_one_by_one_and_in_whole() {
-        let refused = "k3 NO [AUTHENTICATIONFAILED] Invalid credentials\r\n";
-        let (answer, length) = one(&format!("{refused}* BYE\r\n"));
-        let words = ServerWords {
-            code: Some("AUTHENTICATIONFAILED".into()),
-            text: "Invalid credentials".into(),
-        };
-        assert_eq!(answer, Answer::Done(Verdict::No, words));
-        assert_eq!(length, refused.len());
-        assert_eq!(read(b"k3 NO [AUTHENTI").unwrap(), None);
-        let (answer, _) = one("* CAPABILITY IMAP4rev1 AUTH=PLAIN LOGINDISABLED\r\n");
-        let abilities = Abilities {
-            login: false,
-            plain: true,
-        };
-        assert_eq!(answer, Answer::Can(abilities));
-        assert_eq!(one("+ \r\n").0, Answer::GoOn);
-        assert_eq!(one("* WHATEVER 7 (x)\r\n"), (Answer::Other, 18));
-        assert!(read(b"HTTP/1.1 400 Bad Request\r\n").is_err());
-    }
-
-    #[test]
-    fn what_is_no_code_is_not_passed_on_as_one() {
-        for text in ["[\u{1b}c]", "[]", &format!("[{}]", "X".repeat(41)), "[a;b]"] {
-            let said = words(format!("k3 NO {text} no\r\n").as_bytes());
-            assert_eq!((said.code, said.text.as_str()), (None, "no"), "{text}");
-        }
-        let said = words(b"k3 NO [limit 3] no\r\n");
-        assert_eq!(said.code.as_deref(), Some("LIMIT"));
     }
 
     #[test]

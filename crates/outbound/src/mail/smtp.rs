@@ -2,71 +2,16 @@
 
 use super::dialog::Dialog;
 use super::imap::plain_response;
-use super::{MailFailure, MailLogin, NoWay, ServerWords};
+use super::smtp_answer::{Answer, NotSmtp, read};
+use super::{MailFailure, MailLogin, NoWay};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
-use smtp_proto::Error;
-use smtp_proto::response::parser::ResponseReceiver;
 use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
 /// How this client calls itself: the server knows its address, and its name is nobody's business.
 const EHLO: &[u8] = b"EHLO [127.0.0.1]\r\n";
-
-/// One whole answer.
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    code: u16,
-    enhanced: [u8; 3],
-    text: String,
-}
-
-impl Answer {
-    fn words(self) -> ServerWords {
-        let [class, subject, detail] = self.enhanced;
-        let code = match class {
-            0 => self.code.to_string(),
-            _ => format!("{} {class}.{subject}.{detail}", self.code),
-        };
-        ServerWords {
-            code: Some(code),
-            text: self.text.trim().to_owned(),
-        }
-    }
-
-    /// What a line of the answer to EHLO that begins with `keyword` says beside it.
-    fn offers(&self, keyword: &str) -> Option<&str> {
-        self.text.lines().find_map(|line| {
-            let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-            word.eq_ignore_ascii_case(keyword).then_some(rest)
-        })
-    }
-
-    fn has_mechanism(&self, name: &str) -> bool {
-        let offered = self.offers("AUTH").unwrap_or_default();
-        offered
-            .split_whitespace()
-            .any(|one| one.eq_ignore_ascii_case(name))
-    }
-}
-
-/// One answer at the front of `heard`, and how long it is; `None` if it has not been heard whole.
-fn read(heard: &[u8]) -> Result<Option<(Answer, usize)>, ()> {
-    let mut bytes = heard.iter();
-    match ResponseReceiver::default().parse(&mut bytes) {
-        Ok(response) => {
-            let answer = Answer {
-                code: response.code,
-                enhanced: response.esc,
-                text: response.message,
-            };
-            Ok(Some((answer, heard.len() - bytes.as_slice().len())))
-        }
-        Err(Error::NeedsMoreData { .. }) => Ok(None),
-        Err(_) => Err(()),
-    }
-}
 
 async fn next<S>(dialog: &mut Dialog<S>) -> Result<Answer, MailFailure>
 where
@@ -79,7 +24,7 @@ where
                 return Ok(answer);
             }
             Ok(None) => dialog.listen().await?,
-            Err(()) => return Err(dialog.nonsense("what it says is not SMTP")),
+            Err(NotSmtp) => return Err(dialog.nonsense("what it says is not SMTP")),
         }
     }
 }
@@ -193,18 +138,6 @@ mod tests {
 
     fn one(text: &str) -> (Answer, usize) {
         read(text.as_bytes()).unwrap().unwrap()
-    }
-
-    #[test]
-    fn answers_of_several_lines_are_one() {
-        let text = "250-mail.test\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n";
-        let (answer, length) = one(&format!("{text}220 next\r\n"));
-        assert_eq!((answer.code, length), (250, text.len()));
-        assert!(answer.has_mechanism("plain") && answer.has_mechanism("LOGIN"));
-        assert!(!answer.has_mechanism("XOAUTH2"));
-        assert_eq!(answer.offers("STARTTLS"), Some(""));
-        assert_eq!(read(b"250-mail.test\r\n").unwrap(), None);
-        assert!(read(b"HTTP/1.1 400 Bad Request\r\n").is_err());
     }
 
     #[test]
