@@ -21,6 +21,7 @@ use keyway_vault::UnlockError::WrongMasterKey;
 use keyway_vault::{SystemEntropy, Vault};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// What a command may do where there is no database yet.
@@ -226,9 +227,25 @@ pub(crate) async fn open_as_it_is(config: &Config) -> anyhow::Result<(Store, i64
     }
 }
 
+/// How often a database that lets nobody in yet is asked, and how long after each try: some ten seconds in all.
+const OPENING_TRIES: u32 = 40;
+const OPENING_PAUSE: Duration = Duration::from_millis(250);
+
+/// Opens a database that may be starting at this moment, or letting the connections of others go.
 async fn connect(config: &Config) -> anyhow::Result<Store> {
-    let store = Store::open(&config.database.value, Arc::new(SystemClock)).await;
-    store.with_context(|| unusable(config))
+    let mut tries = 1;
+    loop {
+        match Store::open(&config.database.value, Arc::new(SystemClock)).await {
+            Err(error) if error.is_over_soon() && tries < OPENING_TRIES => {
+                if tries == 1 {
+                    tracing::warn!(%error, "the database lets nobody in yet: waiting for it");
+                }
+                tries += 1;
+                tokio::time::sleep(OPENING_PAUSE).await;
+            }
+            opened => return opened.with_context(|| unusable(config)),
+        }
+    }
 }
 
 fn unusable(config: &Config) -> Failure {

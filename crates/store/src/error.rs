@@ -54,7 +54,15 @@ impl StoreError {
     pub(crate) fn down(reason: impl Into<String>) -> Self {
         Self::Unavailable(Outage {
             reason: reason.into(),
-            is_retryable: false,
+            mending: Mending::Unknown,
+        })
+    }
+
+    /// An outage that is over in a moment: the database is there, and lets nobody in yet.
+    pub(crate) fn not_yet(reason: impl Into<String>) -> Self {
+        Self::Unavailable(Outage {
+            reason: reason.into(),
+            mending: Mending::Soon,
         })
     }
 
@@ -62,7 +70,7 @@ impl StoreError {
     pub(crate) fn busy(reason: impl Into<String>) -> Self {
         Self::Unavailable(Outage {
             reason: reason.into(),
-            is_retryable: true,
+            mending: Mending::AtOnce,
         })
     }
 
@@ -70,7 +78,13 @@ impl StoreError {
     /// transactions, not against its own data.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(outage) if outage.is_retryable)
+        matches!(self, Self::Unavailable(outage) if matches!(outage.mending, Mending::AtOnce))
+    }
+
+    /// Whether the database is there and lets nobody in at this moment: it starts, or has no connection left.
+    #[must_use]
+    pub const fn is_over_soon(&self) -> bool {
+        matches!(self, Self::Unavailable(outage) if matches!(outage.mending, Mending::Soon))
     }
 }
 
@@ -78,7 +92,15 @@ impl StoreError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     reason: String,
-    is_retryable: bool,
+    mending: Mending,
+}
+
+/// When trying again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mending {
+    AtOnce,
+    Soon,
+    Unknown,
 }
 
 impl fmt::Display for Outage {

@@ -165,16 +165,33 @@ fn a_postgresql_that_hangs_for_a_while_is_waited_for() {
     assert_eq!(seen.refused.load(Ordering::Relaxed), 0);
 }
 
+const NINE_CONNECTIONS: &str =
+    "-c max_connections=9 -c superuser_reserved_connections=0 -c max_wal_senders=0";
+const REFUSED: &str = "too many clients already";
+
+#[test]
+fn a_start_waits_for_a_connection() {
+    let Some(postgres) = Postgres::start(NINE_CONNECTIONS) else {
+        return;
+    };
+    let held: Vec<_> = (0..9).map(|_| postgres.session()).collect();
+    let refused = || postgres.log().matches(REFUSED).count();
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| World::elsewhere(&postgres.url(), ""));
+        until("a refused connection", || refused() > 1);
+        drop(held);
+        let world = started.join().unwrap();
+        until("readiness", || is_ready(&world.server));
+    });
+}
+
 #[test]
 fn too_few_connections_make_requests_wait_or_try_again() {
-    let options = "-c max_connections=9 -c superuser_reserved_connections=0 -c max_wal_senders=0";
-    let Some(postgres) = Postgres::start(options) else {
+    let Some(postgres) = Postgres::start(NINE_CONNECTIONS) else {
         return;
     };
     survives(&postgres.url(), || {
-        until("a connection too many", || {
-            postgres.log().contains("too many clients already")
-        });
+        until("a connection too many", || postgres.log().contains(REFUSED));
     });
 }
 

@@ -24,6 +24,8 @@ fn of_server(error: &DbError) -> StoreError {
     let told = format!("PostgreSQL answered with code {}", code.code());
     match code.code() {
         "40001" | "40P01" | "55P03" => StoreError::busy(told),
+        // No connection is left, or it starts or stops.
+        "53300" | "57P03" => StoreError::not_yet(format!("{told}: {}", error.message())),
         // It is a standby now: another server takes the writes.
         "25006" => StoreError::down(format!("{told}: it takes no writes")),
         "25P03" => StoreError::down(format!("{told}: the transaction stood still for too long")),

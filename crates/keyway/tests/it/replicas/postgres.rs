@@ -2,8 +2,9 @@
 //! replaced by a standby.
 
 use crate::wire::free_address;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 pub(crate) struct Postgres {
@@ -188,6 +189,26 @@ impl Postgres {
         );
     }
 
+    /// A session that does nothing until it is dropped.
+    pub(crate) fn session(&self) -> Session {
+        let host = ["-h", "127.0.0.1", "-p", &self.port, "-U", "postgres"];
+        let mut psql = Command::new(program("psql"));
+        psql.args(host).args(["-d", "postgres", "-At"]);
+        let pipes = psql.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        let asked = child.stdin.as_mut().unwrap().write_all(b"SELECT 7;\n");
+        asked.unwrap();
+        let mut answer = [0; 2];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut answer)
+            .unwrap();
+        assert_eq!(&answer, b"7\n");
+        Session(child)
+    }
+
     /// Changes a setting of the running server.
     pub(crate) fn set(&self, name: &str, value: &str) {
         self.execute(&format!("ALTER SYSTEM SET {name} = '{value}'"));
@@ -216,5 +237,15 @@ impl Drop for Postgres {
         }
         let stop = ["-D", &data, "-m", "immediate", "-w", "stop"];
         let _ = command.args(stop).current_dir("/").output();
+    }
+}
+
+/// One connection to PostgreSQL.
+pub(crate) struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
