@@ -124,6 +124,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_greeting_of_brackets_is_a_greeting_of_no_server() {
+        let deep = "(".repeat(3000);
+        for said in [
+            format!("* 1 FETCH (BODYSTRUCTURE {deep}\r\n"),
+            format!("* OK {{9}}\r\n{deep}"),
+        ] {
+            let asked = imap::ask_for_tls(&mut after(&said).await).await;
+            let Err(MailFailure::Unreachable(told)) = asked else {
+                panic!("{asked:?}")
+            };
+            assert_eq!(told.kind, CallErrorKind::Protocol);
+        }
+    }
+
+    #[tokio::test]
     async fn a_server_that_does_not_encrypt_is_told_nothing_more() {
         let refused = MailFailure::NoWay(NoWay::Encryption);
         let mut dialog = after("* OK ready\r\nk1 BAD what?\r\n").await;
