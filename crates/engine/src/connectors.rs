@@ -290,7 +290,7 @@ impl Engine {
         })
         .await?;
         if let Some(credential) = probe {
-            self.probe_in_background(credential);
+            self.probe_client_in_background(credential);
         }
         Ok(())
     }
@@ -409,12 +409,12 @@ impl Engine {
             .get("client_id")
             .and_then(Value::as_str)
             .map(str::to_owned);
-        self.refuse_other_client("settings.client_id", &primary, client_id.as_deref())
-            .await?;
-        let mut edited = primary;
+        let mut edited = primary.clone();
         edited.provider_project =
             provider_project(edited.provider, client_id.as_deref(), &connector.settings);
         edited.client_id = client_id;
+        self.refuse_other_client("settings.client_id", &primary, &edited)
+            .await?;
         edited.tenant = members.tenant.clone().or(edited.tenant);
         edited.data_digest = self.data_digest(edited.credential_type, &edited.name, &data);
         edited.updated_at = self.now();

@@ -10,6 +10,7 @@ use keyway_core::change::Action;
 use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, HealthStatus};
 use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::{Client, ProviderError, TokenGrant};
+use keyway_core::page::LIMIT_MAX;
 use keyway_core::provider::Provider;
 use keyway_core::refusal::{Blame, blame_of};
 use keyway_core::scope::Scopes;
@@ -105,6 +106,39 @@ impl Engine {
         if self.settings().probe_credentials {
             let engine = self.clone();
             self.in_background(async move { engine.probe(&credential).await });
+        }
+    }
+
+    /// Probes a credential whose client was changed and, one after the other, those that borrow it.
+    pub(crate) fn probe_client_in_background(&self, credential: Credential) {
+        if self.settings().probe_credentials {
+            let engine = self.clone();
+            self.in_background(async move {
+                engine.probe(&credential).await;
+                engine.probe_borrowers(&credential).await;
+            });
+        }
+    }
+
+    async fn probe_borrowers(&self, lender: &Credential) {
+        let (application_id, id) = (lender.application_id, lender.id);
+        let mut after = CredentialId::from_u128(0);
+        loop {
+            let job = self.store().read(move |s| {
+                Box::pin(async move {
+                    s.credential_borrowers(application_id, id, after, LIMIT_MAX)
+                        .await
+                })
+            });
+            let Ok(borrowers) = job.await else { return };
+            let Some(last) = borrowers.last() else { return };
+            after = last.id;
+            for borrower in &borrowers {
+                if self.is_stopping() {
+                    return;
+                }
+                self.probe(borrower).await;
+            }
         }
     }
 
