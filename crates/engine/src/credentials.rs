@@ -8,7 +8,7 @@ use crate::credential_data::{self, provider_project};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::name::check_name;
-use crate::shared_apps::read_only;
+use crate::shared_apps::{read_only, refuse_lent_primary};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, Health, Owner};
@@ -256,8 +256,8 @@ impl Engine {
     /// Changes name or data. New data is used from the next provider call on, for all its grants.
     ///
     /// # Errors
-    /// If there is none, a member is wrong, the name is taken, or `client_id` changes while grants use
-    /// the credential: their tokens belong to the old client and would all die.
+    /// If there is none, a member is wrong, the name is taken, the client is the operator's, or `client_id` changes
+    /// while grants use the credential: their tokens belong to the old client and would all die.
     pub async fn update_credential(
         &self,
         caller: &Caller,
@@ -271,6 +271,7 @@ impl Engine {
         }
         patch.data = patch.data.map(credential_data::unmangled);
         let connector = self.connector(caller, provider).await?;
+        refuse_lent_primary(&connector, &edited)?;
         let current = self.data_of(&edited).await?;
         let data = patch.data.as_ref().unwrap_or(&current);
         if let Some(name) = patch.name {
@@ -278,6 +279,9 @@ impl Engine {
             edited.name = name;
         }
         if let Some(data) = &patch.data {
+            if edited.owner == Owner::Operator {
+                return Err(read_only());
+            }
             let members = credential_data::check(provider, edited.credential_type, data)?;
             let before = edited.clone();
             edited.borrows_from =
@@ -314,7 +318,8 @@ impl Engine {
 
     async fn data_of(&self, credential: &Credential) -> Result<Map<String, Value>, Error> {
         if credential.owner == Owner::Operator {
-            return Err(read_only());
+            // The client is in the configuration, and nothing is kept here.
+            return Ok(Map::new());
         }
         let bytes = self
             .open_data(credential.application_id, credential.id)
@@ -348,7 +353,8 @@ impl Engine {
     /// Deletes a credential. Its grants end at once, by standing on nothing.
     ///
     /// # Errors
-    /// If there is none, it is the connector's default, or another credential borrows its client.
+    /// If there is none, it is the connector's default or a primary that the operator lends, or another credential
+    /// borrows its client.
     pub async fn delete_credential(
         &self,
         caller: &Caller,
@@ -360,9 +366,7 @@ impl Engine {
         if connector.active_credential_id == Some(id) {
             return Err(is_default(provider));
         }
-        if credential.owner == Owner::Operator {
-            return Err(read_only());
-        }
+        refuse_lent_primary(&connector, &credential)?;
         let now = self.now();
         connector.primary_credential_id = connector.primary_credential_id.filter(|p| *p != id);
         connector.updated_at = now;
