@@ -65,6 +65,14 @@ impl std::fmt::Debug for ConnectorPatch {
     }
 }
 
+/// Exchange mailboxes have a few scopes; of providers' own only the provider knows.
+fn check_default_scope(provider: Provider, scope: &Scopes) -> Result<(), Error> {
+    match provider {
+        Provider::Ews => crate::custom::check_ews_scope(scope),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn missing(provider: Provider) -> Error {
     Error::not_found(format!(
         "This application has no {provider} connector; create one with POST /v3/connectors."
@@ -97,6 +105,7 @@ impl Engine {
             return Err(Error::field("provider", unknown(self.catalogue())));
         }
         let members = check_settings(new.provider, &new.settings)?;
+        check_default_scope(new.provider, &new.scope)?;
         let title = self.catalogue().title(&new.provider);
         let name = new.name.clone().unwrap_or_else(|| title.to_owned());
         check_name(&name)?;
@@ -248,6 +257,7 @@ impl Engine {
             updated.name = name;
         }
         if let Some(scope) = patch.scope {
+            check_default_scope(provider, &scope)?;
             updated.scope = scope;
         }
         if let Some(id) = patch.active_credential_id {

@@ -343,6 +343,23 @@ impl Engine {
         Ok((auth, set))
     }
 
+    /// Stores what costs nothing to store again: once more after a lost race.
+    async fn kept(
+        &self,
+        auth: Authentication,
+        opener: Opener,
+        labels: Labels,
+    ) -> Result<Grant, Error> {
+        for _ in 1..TRIES {
+            let kept = self.commit_transfer(auth.clone(), opener.clone(), labels.clone());
+            match kept.await {
+                Err(error) if lost_a_race(&error) => {}
+                other => return other,
+            }
+        }
+        self.commit_transfer(auth, opener, labels).await
+    }
+
     async fn commit_transfer(
         &self,
         auth: Authentication,

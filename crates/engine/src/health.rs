@@ -2,11 +2,13 @@
 
 use crate::caller::Caller;
 use crate::credentials::credential_change;
+use crate::directory::READ_USERS;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::provider_calls::ProviderFailure;
 use keyway_core::catalogue::{Probe, ProviderEntry};
 use keyway_core::change::Action;
+use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, HealthStatus};
 use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::{Client, ProviderError, TokenGrant};
@@ -28,7 +30,8 @@ pub struct HealthReport {
     pub grants: GrantCounts,
     /// What to register at the provider as redirect URI.
     pub redirect_uri: String,
-    /// The scopes sign-ins through it ask for by default, and so must be enabled at the provider.
+    /// What must be enabled at the provider: the scopes sign-ins through it ask for by default; where an
+    /// administrator consents, the application permission that finds users.
     pub scope: Scopes,
 }
 
@@ -83,16 +86,25 @@ impl Engine {
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
-        let scope = match self.entry(provider) {
-            Ok(entry) => entry.request_scopes(&connector.scope),
-            Err(_) => connector.scope,
-        };
+        let scope = self.scope_to_enable(&credential, connector);
         Ok(HealthReport {
             health: credential.health,
             grants: job.await?,
             redirect_uri: self.callback_uri(),
             scope,
         })
+    }
+
+    /// What must be enabled at the provider for a credential: what its sign-ins ask for; or, where nobody signs in
+    /// through it, what Keyway's own calls take, for what the application's take it alone knows.
+    fn scope_to_enable(&self, credential: &Credential, connector: Connector) -> Scopes {
+        match (credential.credential_type, self.entry(connector.provider)) {
+            (CredentialType::AdminConsent, _) => {
+                Scopes::from_items([READ_USERS]).unwrap_or_default()
+            }
+            (_, Ok(entry)) => entry.request_scopes(&connector.scope),
+            (_, Err(_)) => connector.scope,
+        }
     }
 
     fn may_probe(&self, credential: &Credential) -> bool {

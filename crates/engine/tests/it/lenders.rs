@@ -140,6 +140,10 @@ async fn a_lenders_new_secret_is_tried_for_those_who_borrow_it(world: &World) {
     consents(world, DEFAULT_TENANT_ID);
     member(world, &bulk, ALICE).await.unwrap();
     assert_eq!(health(world, Microsoft, &bulk).await, HealthStatus::Healthy);
+    let caller = &world.app.caller;
+    let told = world.engine.credential_health(caller, Microsoft, bulk.id);
+    // Permissions of the application, and no scopes of users, who do not sign in through it.
+    assert_eq!(told.await.unwrap().scope.to_string(), "User.Read.All");
     patch_connector(world, json!({"client_secret": "wrong"}))
         .await
         .unwrap();
