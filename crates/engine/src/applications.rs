@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
 use crate::keys::key_change;
-use crate::redirect_uris::{self, NewRedirectUri, uri_change};
+use crate::redirect_uris::{self, NewRedirectUri, RedirectUriPatch, uri_change};
 use crate::tenant_json::check_member;
 use keyway_core::application::{AdditionalSettings, ApiKey, Application, RedirectUri};
 use keyway_core::change::{Action, Entity, NewChange};
@@ -30,11 +30,11 @@ pub struct NewApplication {
 
 /// One member of `callback_uris` in a PATCH.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CallbackUriPatch {
-    /// The one to keep and change; absent for a new one.
-    pub id: Option<RedirectUriId>,
-    /// What it is to be.
-    pub uri: NewRedirectUri,
+pub enum CallbackUriPatch {
+    /// One more.
+    New(NewRedirectUri),
+    /// One that stays, and what to change of it.
+    Kept(RedirectUriId, RedirectUriPatch),
 }
 
 /// What to change of an application. Nested objects are replaced whole.
@@ -271,21 +271,20 @@ impl Engine {
         }
         let mut plan = UriPlan::default();
         for item in wanted {
-            let checked = self.check_new_redirect_uri(application, item.uri)?;
-            match item.id {
-                None => plan.insert.push(checked),
-                Some(id) => {
+            match item {
+                CallbackUriPatch::New(new) => {
+                    let row = self.check_new_redirect_uri(application, new)?;
+                    plan.insert.push(row);
+                }
+                CallbackUriPatch::Kept(id, patch) => {
                     let old = existing.iter().find(|uri| uri.id == id).ok_or_else(|| {
                         Error::field(
                             "callback_uris",
                             format_args!("no redirect URI has the id {id}"),
                         )
                     })?;
-                    plan.update.push(RedirectUri {
-                        id,
-                        created_at: old.created_at,
-                        ..checked
-                    });
+                    let row = self.patched_redirect_uri(application, old, patch)?;
+                    plan.update.push(row);
                 }
             }
         }

@@ -65,6 +65,14 @@ impl std::fmt::Debug for ConnectorPatch {
     }
 }
 
+/// Exchange mailboxes have a few scopes; of providers' own only the provider knows.
+fn check_default_scope(provider: Provider, scope: &Scopes) -> Result<(), Error> {
+    match provider {
+        Provider::Ews => crate::custom::check_ews_scope(scope),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn missing(provider: Provider) -> Error {
     Error::not_found(format!(
         "This application has no {provider} connector; create one with POST /v3/connectors."
@@ -97,6 +105,7 @@ impl Engine {
             return Err(Error::field("provider", unknown(self.catalogue())));
         }
         let members = check_settings(new.provider, &new.settings)?;
+        check_default_scope(new.provider, &new.scope)?;
         let title = self.catalogue().title(&new.provider);
         let name = new.name.clone().unwrap_or_else(|| title.to_owned());
         check_name(&name)?;
@@ -248,6 +257,7 @@ impl Engine {
             updated.name = name;
         }
         if let Some(scope) = patch.scope {
+            check_default_scope(provider, &scope)?;
             updated.scope = scope;
         }
         if let Some(id) = patch.active_credential_id {
@@ -290,7 +300,7 @@ impl Engine {
         })
         .await?;
         if let Some(credential) = probe {
-            self.probe_in_background(credential);
+            self.probe_client_in_background(credential);
         }
         Ok(())
     }
@@ -409,12 +419,12 @@ impl Engine {
             .get("client_id")
             .and_then(Value::as_str)
             .map(str::to_owned);
-        self.refuse_other_client("settings.client_id", &primary, client_id.as_deref())
-            .await?;
-        let mut edited = primary;
+        let mut edited = primary.clone();
         edited.provider_project =
             provider_project(edited.provider, client_id.as_deref(), &connector.settings);
         edited.client_id = client_id;
+        self.refuse_other_client("settings.client_id", &primary, &edited)
+            .await?;
         edited.tenant = members.tenant.clone().or(edited.tenant);
         edited.data_digest = self.data_digest(edited.credential_type, &edited.name, &data);
         edited.updated_at = self.now();

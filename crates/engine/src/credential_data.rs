@@ -120,10 +120,31 @@ const MANGLED: [(&str, &str); 2] = [
     ("client_x_509_cert_url", "client_x509_cert_url"),
 ];
 
-/// The data with the members a client misspells under their own names, so that one key file is the same
-/// data whichever client sends it.
+/// Where one client puts what its own type has no member for, a `tenant` for one.
+const EXTRA: [&str; 2] = ["extraProperties", "extra_properties"];
+
+/// The members of an inner object at the top, where they belong. What is there already stays.
+fn lift(data: &mut Map<String, Value>, inner: &str) {
+    if !data.get(inner).is_some_and(Value::is_object) {
+        return;
+    }
+    let Some(Value::Object(members)) = data.remove(inner) else {
+        return;
+    };
+    for (name, value) in members {
+        if data.get(&name).is_none_or(Value::is_null) {
+            data.insert(name, value);
+        }
+    }
+}
+
+/// The data with the members a client misplaces or misspells under their own names, so that one key file is the
+/// same data whichever client sends it.
 #[must_use]
 pub(crate) fn unmangled(mut data: Map<String, Value>) -> Map<String, Value> {
+    for inner in EXTRA {
+        lift(&mut data, inner);
+    }
     for (wrong, right) in MANGLED {
         if let Some(value) = data.remove(wrong) {
             data.entry(right).or_insert(value);
@@ -362,6 +383,20 @@ mod tests {
             json!({"auth_provider_x509_cert_url": "a", "client_x509_cert_url": "c",
                    "other_x_509": "d"})
         );
+    }
+
+    #[test]
+    fn members_that_a_client_puts_inside_come_to_the_top() {
+        for inner in EXTRA {
+            let given = json!({"client_id": "a", "name": null,
+                inner: {"tenant": "t", "client_id": "b", "name": "n", "client_x_509_cert_url": "c"}});
+            assert_eq!(
+                Value::Object(unmangled(map(&given))),
+                json!({"client_id": "a", "tenant": "t", "name": "n", "client_x509_cert_url": "c"})
+            );
+        }
+        let kept = json!({"extraProperties": "text", "tenant": "t"});
+        assert_eq!(Value::Object(unmangled(map(&kept))), kept);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Credentials: the provider applications behind a connector.
 
 use crate::applications::changed_meanwhile;
+use crate::borrowing::{borrowed_client, is_borrowed, refuse_stranding};
 use crate::caller::Caller;
 use crate::connectors::{self, NewCredentialRows, connector_change};
-use crate::credential_data::{self, ClientMembers, provider_project};
+use crate::credential_data::{self, provider_project};
 use crate::engine::{ChangeOf, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::name::check_name;
-use crate::shared_apps::read_only;
+use crate::shared_apps::{read_only, refuse_lent_primary};
 use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, Health, Owner};
@@ -126,20 +127,6 @@ impl Engine {
             })
         });
         Ok(job.await?)
-    }
-
-    /// A client that is itself lent cannot be borrowed: the operator lends it for users' sign-ins, and not for the
-    /// accounts of whole tenants.
-    async fn refuse_lent_lender(&self, caller: &Caller, new: &Credential) -> Result<(), Error> {
-        let Some(id) = new.borrows_from else {
-            return Ok(());
-        };
-        let lender = self.live_credential(caller, id).await?;
-        if lender.is_none_or(|lender| lender.owner == Owner::Application) {
-            return Ok(());
-        }
-        let what = "is required: the connector's client is the operator's shared app, which is not lent for this";
-        Err(Error::field("credential_data.client_id", what))
     }
 
     fn own_rows(
@@ -269,8 +256,8 @@ impl Engine {
     /// Changes name or data. New data is used from the next provider call on, for all its grants.
     ///
     /// # Errors
-    /// If there is none, a member is wrong, the name is taken, or `client_id` changes while grants use
-    /// the credential: their tokens belong to the old client and would all die.
+    /// If there is none, a member is wrong, the name is taken, the client is the operator's, or `client_id` changes
+    /// while grants use the credential: their tokens belong to the old client and would all die.
     pub async fn update_credential(
         &self,
         caller: &Caller,
@@ -284,6 +271,7 @@ impl Engine {
         }
         patch.data = patch.data.map(credential_data::unmangled);
         let connector = self.connector(caller, provider).await?;
+        refuse_lent_primary(&connector, &edited)?;
         let current = self.data_of(&edited).await?;
         let data = patch.data.as_ref().unwrap_or(&current);
         if let Some(name) = patch.name {
@@ -291,13 +279,11 @@ impl Engine {
             edited.name = name;
         }
         if let Some(data) = &patch.data {
+            if edited.owner == Owner::Operator {
+                return Err(read_only());
+            }
             let members = credential_data::check(provider, edited.credential_type, data)?;
-            self.refuse_other_client(
-                "credential_data.client_id",
-                &edited,
-                members.client_id.as_deref(),
-            )
-            .await?;
+            let before = edited.clone();
             edited.borrows_from =
                 match borrowed_client(&connector, edited.credential_type, &members)? {
                     // Pinned when it was made: a later default moves nothing (rule 2).
@@ -309,6 +295,8 @@ impl Engine {
                 provider_project(provider, members.client_id.as_deref(), data);
             edited.client_id = members.client_id;
             edited.tenant = members.tenant;
+            self.refuse_other_client("credential_data.client_id", &before, &edited)
+                .await?;
         }
         edited.data_digest = self.data_digest(edited.credential_type, &edited.name, data);
         edited.updated_at = self.now();
@@ -330,7 +318,8 @@ impl Engine {
 
     async fn data_of(&self, credential: &Credential) -> Result<Map<String, Value>, Error> {
         if credential.owner == Owner::Operator {
-            return Err(read_only());
+            // The client is in the configuration, and nothing is kept here.
+            return Ok(Map::new());
         }
         let bytes = self
             .open_data(credential.application_id, credential.id)
@@ -356,41 +345,16 @@ impl Engine {
         })
         .await?;
         if renewed {
-            self.probe_in_background(credential);
+            self.probe_client_in_background(credential);
         }
         Ok(())
-    }
-
-    /// Another `client_id` under grants would strand them: their tokens were issued to the old one.
-    pub(crate) async fn refuse_other_client(
-        &self,
-        member: &str,
-        credential: &Credential,
-        client_id: Option<&str>,
-    ) -> Result<(), Error> {
-        if credential.client_id.as_deref() == client_id {
-            return Ok(());
-        }
-        let (application_id, id) = (credential.application_id, credential.id);
-        let job = self
-            .store()
-            .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
-        let counts = job.await?;
-        match counts.valid + counts.invalid {
-            0 => Ok(()),
-            n => Err(Error::field(
-                member,
-                format_args!(
-                    "{n} grant(s) hold tokens of the present client, which another client cannot use; add a credential and move them by re-authentication"
-                ),
-            )),
-        }
     }
 
     /// Deletes a credential. Its grants end at once, by standing on nothing.
     ///
     /// # Errors
-    /// If there is none, it is the connector's default, or another credential borrows its client.
+    /// If there is none, it is the connector's default or a primary that the operator lends, or another credential
+    /// borrows its client.
     pub async fn delete_credential(
         &self,
         caller: &Caller,
@@ -402,9 +366,7 @@ impl Engine {
         if connector.active_credential_id == Some(id) {
             return Err(is_default(provider));
         }
-        if credential.owner == Owner::Operator {
-            return Err(read_only());
-        }
+        refuse_lent_primary(&connector, &credential)?;
         let now = self.now();
         connector.primary_credential_id = connector.primary_credential_id.filter(|p| *p != id);
         connector.updated_at = now;
@@ -458,15 +420,6 @@ async fn hold_ground(s: &mut Session<'_>, credential: &Credential) -> Result<(),
     }
 }
 
-fn is_borrowed(by: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidRequest,
-        format!(
-            "The credential '{by}' uses this one's client; give it client settings of its own, or delete it first."
-        ),
-    )
-}
-
 fn is_default(provider: Provider) -> Error {
     Error::new(
         ErrorKind::InvalidRequest,
@@ -474,24 +427,6 @@ fn is_default(provider: Provider) -> Error {
             "This credential is the connector's default; point active_credential_id of /v3/connectors/{provider} at another one first."
         ),
     )
-}
-
-/// The credential whose client an `adminconsent` credential without one uses: pinned now.
-fn borrowed_client(
-    connector: &Connector,
-    credential_type: CredentialType,
-    members: &ClientMembers,
-) -> Result<Option<CredentialId>, Error> {
-    if credential_type != CredentialType::AdminConsent || !members.is_empty() {
-        return Ok(None);
-    }
-    let lender = connector
-        .primary_credential_id
-        .or(connector.active_credential_id);
-    lender.map(Some).ok_or_else(|| {
-        let what = "is required: the connector has no client settings to borrow";
-        Error::field("credential_data.client_id", what)
-    })
 }
 
 pub(crate) async fn insert_rows(
@@ -525,31 +460,15 @@ pub(crate) async fn replace_rows(
         Err(StoreError::Conflict(Constraint::CredentialName)) => return Err(name_taken()),
         Err(other) => return Err(other.into()),
     }
-    refuse_stranding(s, credential, before.as_ref()).await?;
+    if let Some(before) = &before {
+        refuse_stranding(s, before, credential).await?;
+    }
     if let Some(secret) = &rows.secret {
         s.retire_credential_secrets(credential.application_id, credential.id)
             .await?;
         s.insert_credential_secret(secret).await?;
     }
     Ok(())
-}
-
-/// A grant may have come since the request was checked: its tokens are the former client's (rule 1).
-async fn refuse_stranding(
-    s: &mut Session<'_>,
-    credential: &Credential,
-    before: Option<&Credential>,
-) -> Result<(), Error> {
-    if before.is_none_or(|before| before.client_id == credential.client_id) {
-        return Ok(());
-    }
-    let counts = s
-        .grant_counts(credential.application_id, credential.id)
-        .await?;
-    match counts.valid + counts.invalid {
-        0 => Ok(()),
-        _ => Err(changed_meanwhile()),
-    }
 }
 
 pub(crate) fn credential_change(

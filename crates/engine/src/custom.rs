@@ -36,6 +36,7 @@ use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType};
 use keyway_core::grant::Grant;
 use keyway_core::ids::{CredentialId, GrantId, TokenSetId};
+use keyway_core::oauth::Client;
 use keyway_core::provider::Provider;
 use keyway_core::reauth::Voucher;
 use keyway_core::scope::Scopes;
@@ -327,7 +328,7 @@ impl Engine {
         let set = self.new_token_set(&issued, scope.clone(), TokenSetState::Current, id);
         let auth = Authentication {
             credential_id: Some(brought.credential.id),
-            client_id: brought.credential.client_id.clone(),
+            client_id: issued_to(&brought.credential, client),
             expected: brought.expected,
             ip: brought.browser.ip.clone(),
             user_agent: brought.browser.user_agent.clone(),
@@ -340,6 +341,23 @@ impl Engine {
             )
         };
         Ok((auth, set))
+    }
+
+    /// Stores what costs nothing to store again: once more after a lost race.
+    async fn kept(
+        &self,
+        auth: Authentication,
+        opener: Opener,
+        labels: Labels,
+    ) -> Result<Grant, Error> {
+        for _ in 1..TRIES {
+            let kept = self.commit_transfer(auth.clone(), opener.clone(), labels.clone());
+            match kept.await {
+                Err(error) if lost_a_race(&error) => {}
+                other => return other,
+            }
+        }
+        self.commit_transfer(auth, opener, labels).await
     }
 
     async fn commit_transfer(
@@ -397,6 +415,14 @@ impl Engine {
             now,
             actor: caller.actor(),
         }
+    }
+}
+
+/// The client that must still be the credential's when its tokens are stored. A borrower's is the one that was used.
+fn issued_to(credential: &Credential, used: &Client) -> Option<String> {
+    match credential.borrows_from {
+        Some(_) => Some(used.client_id.clone()),
+        None => credential.client_id.clone(),
     }
 }
 

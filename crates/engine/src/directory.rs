@@ -13,6 +13,8 @@ use keyway_core::sign_in::Identity;
 use serde_json::Value;
 use url::Url;
 
+/// The application permission without which a tenant's users cannot be read.
+pub(crate) const READ_USERS: &str = "User.Read.All";
 /// What is asked of a user.
 const SELECT: &str = "id,displayName,givenName,surname";
 
@@ -119,7 +121,9 @@ impl Engine {
 fn may_not_read() -> Error {
     Error::new(
         ErrorKind::InvalidAuthentication,
-        "The credential's application may not read the tenant's users: give it the application permission User.Read.All and have the administrator consent again.",
+        format!(
+            "The credential's application may not read the tenant's users: give it the application permission {READ_USERS} and have the administrator consent again."
+        ),
     )
 }
 

@@ -12,7 +12,7 @@ use crate::transfer::{grant_change, grant_conflict, label_taken};
 use keyway_core::change::Action;
 use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantLocator};
-use keyway_core::ids::{ApplicationId, GrantId};
+use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
 use keyway_core::page::Page;
 use keyway_core::provider::Provider;
 use keyway_core::scope::Scopes;
@@ -30,6 +30,8 @@ pub struct GrantPatch {
     pub scope: Option<Scopes>,
     /// The application's own id; `Some(None)` removes it.
     pub external_id: Option<Option<String>>,
+    /// The credential it has; no other may be named.
+    pub credential_id: Option<CredentialId>,
 }
 
 impl std::fmt::Debug for GrantPatch {
@@ -39,6 +41,16 @@ impl std::fmt::Debug for GrantPatch {
             .field("external_id", &self.external_id)
             .finish_non_exhaustive()
     }
+}
+
+fn refuse_other_credential(grant: &Grant, named: Option<CredentialId>) -> Result<(), Error> {
+    if named.is_none() || named == grant.credential_id {
+        return Ok(());
+    }
+    Err(Error::field(
+        "credential_id",
+        "a grant moves to another credential by authenticating again with it, hosted or custom",
+    ))
 }
 
 /// The members of a patch that are the application's own words.
@@ -242,6 +254,7 @@ impl Engine {
             check_member("settings", settings)?;
         }
         let mut grant = self.grant(&Principal::Key(*caller), locator).await?;
+        refuse_other_credential(&grant, patch.credential_id)?;
         let labels = Labels {
             scope: patch.scope,
             external_id: patch.external_id,

@@ -2,14 +2,17 @@
 
 use crate::caller::Caller;
 use crate::credentials::credential_change;
+use crate::directory::READ_USERS;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::provider_calls::ProviderFailure;
 use keyway_core::catalogue::{Probe, ProviderEntry};
 use keyway_core::change::Action;
+use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, GrantCounts, Health, HealthStatus};
 use keyway_core::ids::{ApplicationId, CredentialId};
 use keyway_core::oauth::{Client, ProviderError, TokenGrant};
+use keyway_core::page::LIMIT_MAX;
 use keyway_core::provider::Provider;
 use keyway_core::refusal::{Blame, blame_of};
 use keyway_core::scope::Scopes;
@@ -27,7 +30,8 @@ pub struct HealthReport {
     pub grants: GrantCounts,
     /// What to register at the provider as redirect URI.
     pub redirect_uri: String,
-    /// The scopes sign-ins through it ask for by default, and so must be enabled at the provider.
+    /// What must be enabled at the provider: the scopes sign-ins through it ask for by default; where an
+    /// administrator consents, the application permission that finds users.
     pub scope: Scopes,
 }
 
@@ -82,16 +86,25 @@ impl Engine {
         let job = self
             .store()
             .read(move |s| Box::pin(async move { s.grant_counts(application_id, id).await }));
-        let scope = match self.entry(provider) {
-            Ok(entry) => entry.request_scopes(&connector.scope),
-            Err(_) => connector.scope,
-        };
+        let scope = self.scope_to_enable(&credential, connector);
         Ok(HealthReport {
             health: credential.health,
             grants: job.await?,
             redirect_uri: self.callback_uri(),
             scope,
         })
+    }
+
+    /// What must be enabled at the provider for a credential: what its sign-ins ask for; or, where nobody signs in
+    /// through it, what Keyway's own calls take, for what the application's take it alone knows.
+    fn scope_to_enable(&self, credential: &Credential, connector: Connector) -> Scopes {
+        match (credential.credential_type, self.entry(connector.provider)) {
+            (CredentialType::AdminConsent, _) => {
+                Scopes::from_items([READ_USERS]).unwrap_or_default()
+            }
+            (_, Ok(entry)) => entry.request_scopes(&connector.scope),
+            (_, Err(_)) => connector.scope,
+        }
     }
 
     fn may_probe(&self, credential: &Credential) -> bool {
@@ -105,6 +118,39 @@ impl Engine {
         if self.settings().probe_credentials {
             let engine = self.clone();
             self.in_background(async move { engine.probe(&credential).await });
+        }
+    }
+
+    /// Probes a credential whose client was changed and, one after the other, those that borrow it.
+    pub(crate) fn probe_client_in_background(&self, credential: Credential) {
+        if self.settings().probe_credentials {
+            let engine = self.clone();
+            self.in_background(async move {
+                engine.probe(&credential).await;
+                engine.probe_borrowers(&credential).await;
+            });
+        }
+    }
+
+    async fn probe_borrowers(&self, lender: &Credential) {
+        let (application_id, id) = (lender.application_id, lender.id);
+        let mut after = CredentialId::from_u128(0);
+        loop {
+            let job = self.store().read(move |s| {
+                Box::pin(async move {
+                    s.credential_borrowers(application_id, id, after, LIMIT_MAX)
+                        .await
+                })
+            });
+            let Ok(borrowers) = job.await else { return };
+            let Some(last) = borrowers.last() else { return };
+            after = last.id;
+            for borrower in &borrowers {
+                if self.is_stopping() {
+                    return;
+                }
+                self.probe(borrower).await;
+            }
         }
     }
 

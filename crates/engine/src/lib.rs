@@ -8,6 +8,7 @@
 
 pub mod admin_keys;
 pub mod applications;
+mod borrowing;
 mod cache;
 pub mod caller;
 mod clients;

@@ -75,6 +75,26 @@ impl Engine {
         })
     }
 
+    /// The row of `current` as it is after `patch`, checked as a new one.
+    pub(crate) fn patched_redirect_uri(
+        &self,
+        application: &Application,
+        current: &RedirectUri,
+        patch: RedirectUriPatch,
+    ) -> Result<RedirectUri, Error> {
+        let wanted = NewRedirectUri {
+            url: patch.url.unwrap_or_else(|| current.url.clone()),
+            platform: patch.platform.unwrap_or(current.platform),
+            settings: patch.settings.unwrap_or_else(|| current.settings.clone()),
+        };
+        let checked = self.check_new_redirect_uri(application, wanted)?;
+        Ok(RedirectUri {
+            id: current.id,
+            created_at: current.created_at,
+            ..checked
+        })
+    }
+
     /// An application's redirect URIs, oldest first.
     ///
     /// # Errors
@@ -152,17 +172,7 @@ impl Engine {
             .into_iter()
             .find(|uri| uri.id == id)
             .ok_or_else(not_found)?;
-        let wanted = NewRedirectUri {
-            url: patch.url.unwrap_or_else(|| current.url.clone()),
-            platform: patch.platform.unwrap_or(current.platform),
-            settings: patch.settings.unwrap_or_else(|| current.settings.clone()),
-        };
-        let checked = self.check_new_redirect_uri(&application, wanted)?;
-        let row = RedirectUri {
-            id,
-            created_at: current.created_at,
-            ..checked
-        };
+        let row = self.patched_redirect_uri(&application, &current, patch)?;
         let change = uri_change(&row, Action::Updated, &caller.actor(), row.updated_at);
         let stored = row.clone();
         self.commit(move |s| {

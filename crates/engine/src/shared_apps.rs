@@ -26,10 +26,23 @@ pub struct ClientChanged {
     pub grants: i64,
 }
 
+/// A lent primary is the operator's to change. One that an application added beside it bears the application's name
+/// for it, and goes when the application says so.
+pub(crate) fn refuse_lent_primary(
+    connector: &Connector,
+    credential: &Credential,
+) -> Result<(), Error> {
+    let is_primary = connector.primary_credential_id == Some(credential.id);
+    match credential.owner == Owner::Operator && is_primary {
+        true => Err(read_only()),
+        false => Ok(()),
+    }
+}
+
 pub(crate) fn read_only() -> Error {
     Error::new(
         ErrorKind::InvalidRequest,
-        "This credential is the operator's shared app; it is changed in the server's configuration.",
+        "This credential is the operator's shared app; its client is changed in the server's configuration. One that was added beside the primary can be renamed and deleted.",
     )
 }
 

@@ -1,13 +1,13 @@
 //! Giving a token set to a grant: the one transaction in which a grant is made, re-authenticated or
 //! moved to another credential (rules 4 and 12).
 
+use crate::borrowing::held_client;
 use crate::engine::ChangeOf;
 use crate::error::{Error, ErrorKind};
 use crate::refresh::jitter_of;
 use keyway_core::account_secret::AccountSecret;
 use keyway_core::catalogue::ProviderEntry;
 use keyway_core::change::{Action, Entity, NewChange};
-use keyway_core::credential::Credential;
 use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::ids::{ApplicationId, CredentialId, GrantId};
@@ -30,7 +30,7 @@ pub(crate) struct Authentication {
     pub(crate) provider: Provider,
     pub(crate) connector_id: keyway_core::ids::ConnectorId,
     pub(crate) credential_id: Option<CredentialId>,
-    /// The credential's client the tokens were issued to.
+    /// The client the tokens were issued to: the credential's, or its lender's.
     pub(crate) client_id: Option<String>,
     pub(crate) identity: Identity,
     pub(crate) scope: Scopes,
@@ -164,29 +164,28 @@ pub(crate) async fn transfer(
 /// Connector and credential must still be there when the tokens take effect (rule 3), and the
 /// credential still be the client they were issued to (rule 1).
 async fn require_live(s: &mut Session<'_>, auth: &Authentication) -> Result<(), Error> {
-    let connector = s
-        .connector_by_id(auth.application_id, auth.connector_id)
-        .await?;
-    let credential: Option<Credential> = match auth.credential_id {
-        Some(id) => {
-            s.hold_credential(auth.application_id, id).await?;
-            s.credential(auth.application_id, id).await?
-        }
-        None => None,
-    };
     let gone = |what| {
         let message = format!("The {what} of this sign-in was deleted meanwhile; start it again.");
         Err(Error::new(ErrorKind::InvalidRequest, message))
     };
-    match (connector, credential, auth.credential_id) {
-        (None, _, _) => gone("connector"),
-        (_, None, Some(_)) => gone("credential"),
-        (_, Some(credential), _) if credential.client_id != auth.client_id => {
-            let message = "The credential was given another client meanwhile; start again.";
-            Err(Error::new(ErrorKind::InvalidRequest, message))
-        }
-        _ => Ok(()),
+    if !s
+        .hold_connector(auth.application_id, auth.connector_id)
+        .await?
+    {
+        return gone("connector");
     }
+    let Some(id) = auth.credential_id else {
+        return Ok(());
+    };
+    s.hold_credential(auth.application_id, id).await?;
+    let Some(credential) = s.credential(auth.application_id, id).await? else {
+        return gone("credential");
+    };
+    if held_client(s, &credential).await? != auth.client_id {
+        let message = "The credential was given another client meanwhile; start again.";
+        return Err(Error::new(ErrorKind::InvalidRequest, message));
+    }
+    Ok(())
 }
 
 async fn insert_grant(s: &mut Session<'_>, auth: &Authentication) -> Result<Grant, Error> {

@@ -10,9 +10,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use keyway_engine::caller::Principal;
+use keyway_engine::error::ErrorKind;
 
 /// Longest bearer value looked up, in bytes; ours are far shorter.
 const BEARER_MAX_BYTES: usize = 4096;
+
+/// What the bearer of an access token is told where it is of no use.
+const KEY_ONLY: &str = "An access token opens its own grant and nothing else; this asks for the application's API key.";
 
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
@@ -40,8 +44,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn authenticate_key(app: &App, request: &mut Request) -> Result<(), Failure> {
-    let key = bearer(request.headers()).ok_or_else(Failure::unauthorized)?;
-    let caller = app.engine.caller(key).await?;
+    let value = bearer(request.headers()).ok_or_else(Failure::unauthorized)?;
+    let caller = match app.engine.principal(value).await? {
+        Principal::Key(caller) => caller,
+        // Its session is good: a client that hears 401 would take it for lost.
+        Principal::Token(_) => return Err(Failure::new(ErrorKind::AccessDenied, KEY_ONLY)),
+    };
     note_application(request, caller.application_id);
     request.extensions_mut().insert(caller);
     Ok(())

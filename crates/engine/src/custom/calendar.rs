@@ -30,7 +30,6 @@ impl Engine {
         let identity = address_only(email);
         let scope = request.scope.clone().unwrap_or_default();
         let auth = self.custom_facts(caller, &connector, &request, identity, scope);
-        self.commit_transfer(auth, Opener::Nothing, Labels::default())
-            .await
+        self.kept(auth, Opener::Nothing, Labels::default()).await
     }
 }

@@ -1,14 +1,14 @@
 //! Accounts that a password opens, at whatever kind of server: opened, kept and changed in one way.
 
+use super::CustomAuthentication;
 use super::ews::check_ews_scope;
 use super::ews_failure::{EwsFailure, EwsRefusal, ews_error};
 use super::mail_failure::{ServerRefusal, mail_error};
-use super::{CustomAuthentication, TRIES};
 use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::grants::Labels;
-use crate::transfer::{Authentication, Opener, lost_a_race};
+use crate::transfer::{Authentication, Opener};
 use keyway_core::connector::Connector;
 use keyway_core::grant::Grant;
 use keyway_core::provider::Provider;
@@ -161,14 +161,7 @@ impl Engine {
             &account.passwords,
         );
         let opener = Opener::Passwords(Box::new(secret));
-        for _ in 1..TRIES {
-            let kept = self.commit_transfer(facts.clone(), opener.clone(), labels.clone());
-            match kept.await {
-                Err(error) if lost_a_race(&error) => {}
-                other => return other,
-            }
-        }
-        self.commit_transfer(facts, opener, labels).await
+        self.kept(facts, opener, labels).await
     }
 }
 

@@ -82,7 +82,7 @@ fn checked_address(email: Option<&str>) -> Result<String, Error> {
     }
 }
 
-/// `settings.scopes`, else the request's own, else the connector's.
+/// `settings.scopes`, a list or a space-separated text as everywhere; else the request's own, else the connector's.
 fn asked_scope(request: &CustomAuthentication, connector: &Connector) -> Result<Scopes, Error> {
     if let Some(scopes) = scopes_of(&request.settings)? {
         return Ok(scopes);
@@ -93,15 +93,16 @@ fn asked_scope(request: &CustomAuthentication, connector: &Connector) -> Result<
 
 fn scopes_of(settings: &Map<String, Value>) -> Result<Option<Scopes>, Error> {
     let wrong = || Error::field("settings.scopes", "must be an array of strings");
-    match settings.get("scopes") {
-        None | Some(Value::Null) => Ok(None),
+    let scopes = match settings.get("scopes") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => Scopes::parse(text),
         Some(Value::Array(items)) => {
             let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-            let scopes = Scopes::from_items(items.ok_or_else(wrong)?);
-            scopes
-                .map(Some)
-                .map_err(|error| Error::field("settings.scopes", error))
+            Scopes::from_items(items.ok_or_else(wrong)?)
         }
-        Some(_) => Err(wrong()),
-    }
+        Some(_) => return Err(wrong()),
+    };
+    scopes
+        .map(Some)
+        .map_err(|error| Error::field("settings.scopes", error))
 }

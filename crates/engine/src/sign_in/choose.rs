@@ -116,11 +116,16 @@ impl Engine {
     pub(super) async fn detected(&self, accepted: &Accepted) -> Detected {
         let params = &accepted.params;
         let hinted = given(&params.login_hint).filter(|_| given(&params.prompt).is_none());
-        let Some(email) = given(&params.email).or(hinted) else {
+        let typed = given(&params.email);
+        let Some(email) = typed.or(hinted) else {
             return Detected::NotAsked;
         };
         if !looks_like_email(email.trim()) {
-            return Detected::NoAddress;
+            // What the application says is no fault of the person's, who typed nothing.
+            return match typed {
+                Some(_) => Detected::NoAddress,
+                None => Detected::NotAsked,
+            };
         }
         let known = &accepted.known;
         let connectors: Vec<_> = known

@@ -176,11 +176,14 @@ async fn rule_10_an_application_edited_with_its_redirect_uris_leaves_an_entry_fo
     let (engine, caller) = (&world.engine, &world.app.caller);
     let existing = engine.redirect_uris(caller).await.unwrap();
     let mut ledger = Ledger::open(world).await;
-    let of = |id, url: &str| CallbackUriPatch { id, uri: uri(url) };
+    let kept = RedirectUriPatch {
+        url: Some("https://kept.example/".into()),
+        ..RedirectUriPatch::default()
+    };
     let patch = ApplicationPatch {
         callback_uris: Some(vec![
-            of(Some(existing[0].id), "https://kept.example/"),
-            of(None, "https://new.example/"),
+            CallbackUriPatch::Kept(existing[0].id, kept),
+            CallbackUriPatch::New(uri("https://new.example/")),
         ]),
         ..ApplicationPatch::default()
     };
@@ -195,7 +198,7 @@ async fn rule_10_an_application_edited_with_its_redirect_uris_leaves_an_entry_fo
         ])
         .await;
     let bad = ApplicationPatch {
-        callback_uris: Some(vec![of(None, "not a uri")]),
+        callback_uris: Some(vec![CallbackUriPatch::New(uri("not a uri"))]),
         ..ApplicationPatch::default()
     };
     ledger

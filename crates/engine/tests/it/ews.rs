@@ -343,7 +343,20 @@ async fn a_connector_may_name_the_server_and_scopes_of_its_users(world: &World) 
         let refused = world.engine.create_connector(caller, wrong).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidRequest);
     }
+    let scope = Scopes::parse("ews.messages mail.read").unwrap();
+    let wrong = keyway_engine::connectors::NewConnector {
+        scope: scope.clone(),
+        ..new.clone()
+    };
+    let refused = world.engine.create_connector(caller, wrong).await;
+    assert!(refused.unwrap_err().message().starts_with("scope: "));
     world.engine.create_connector(caller, new).await.unwrap();
+    let wrong = keyway_engine::connectors::ConnectorPatch {
+        scope: Some(scope),
+        ..Default::default()
+    };
+    let refused = world.engine.update_connector(caller, Ews, wrong).await;
+    assert!(refused.unwrap_err().message().starts_with("scope: "));
     server(world, HOST);
     let given = json!({"ews_username": ANN, "ews_password": PASSWORD});
     let grant = authenticate(world, Ews, given).await.unwrap();

@@ -1,5 +1,7 @@
 //! Grants as applications read and label them.
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use keyway_core::grant::Grant;
 use keyway_core::grant::{GrantLocator, GrantStatus};
 use keyway_core::ids::GrantId;
@@ -10,8 +12,12 @@ use keyway_engine::connectors::NewConnector;
 use keyway_engine::custom::CustomAuthentication;
 use keyway_engine::grants::GrantPatch;
 use keyway_engine::{Error, ErrorKind, GrantFilter};
+use keyway_store::StoreError;
+use keyway_store::testing::{Moment, Stage, simulated_outage};
 use keyway_testkit::{ALICE, BOB, DEV, STAGING, SignIn, World, object, on_both_databases};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 async fn find(world: &World, locator: GrantLocator) -> Result<Grant, Error> {
     world.engine.grant(&world.app.principal(), locator).await
@@ -149,6 +155,37 @@ async fn a_virtual_calendar_is_made_without_a_provider_and_found_again(world: &W
     );
 }
 
+/// Refuses the first writing job, as if another had won.
+struct FirstLost(AtomicBool);
+
+impl Stage for FirstLost {
+    fn turn(&self, moment: Moment) -> BoxFuture<'static, Result<(), StoreError>> {
+        let lost = moment == Moment::BeforeWrite && !self.0.swap(true, Relaxed);
+        std::future::ready(if lost {
+            Err(simulated_outage())
+        } else {
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn is_alone(&self) -> bool {
+        false
+    }
+}
+
+async fn a_virtual_calendar_is_stored_after_a_lost_race_too(world: &World) {
+    calendar_connector(world).await;
+    let stage = Arc::new(FirstLost(AtomicBool::new(true)));
+    let (staged, store) = world.staged_engine(stage.clone()).await;
+    stage.0.store(false, Relaxed);
+    let made = staged.custom_authentication(&world.app.caller, calendar("rooms", None));
+    let made = made.await.unwrap();
+    assert!(stage.0.load(Relaxed), "the first try was refused");
+    assert_eq!(listed(world, GrantFilter::default()).await, [made.id]);
+    store.close().await;
+}
+
 async fn what_custom_authentication_lacks_is_named(world: &World) {
     let app = &world.app;
     app.connector(Google, DEV).await;
@@ -267,6 +304,7 @@ on_both_databases!(
     an_external_id_belongs_to_one_grant_of_an_application,
     a_patch_that_is_refused_in_one_member_changes_none,
     a_virtual_calendar_is_made_without_a_provider_and_found_again,
+    a_virtual_calendar_is_stored_after_a_lost_race_too,
     what_custom_authentication_lacks_is_named,
     an_address_with_grants_at_several_providers_names_none,
     grants_are_listed_by_every_filter,

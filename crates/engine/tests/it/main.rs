@@ -23,6 +23,7 @@ mod health;
 mod identity;
 mod keyring;
 mod keys;
+mod lenders;
 mod login_checks;
 mod mail;
 mod mail_services;

@@ -1,13 +1,15 @@
 //! An operator's own provider application, lent to applications that bring none.
 
-use keyway_core::credential::{CredentialType, Owner};
+use keyway_core::credential::{Credential, CredentialType, Owner};
+use keyway_core::grant::GrantStatus;
+use keyway_core::ids::CredentialId;
 use keyway_core::page::Page;
 use keyway_core::provider::Provider::{self, Google, Microsoft, Zoom};
 use keyway_core::scope::Scopes;
 use keyway_engine::connectors::{ConnectorPatch, NewConnector};
 use keyway_engine::credentials::{CredentialPatch, NewCredential};
 use keyway_engine::shared_apps::ClientChanged;
-use keyway_engine::{AllowedApplications, SharedApp};
+use keyway_engine::{AllowedApplications, Error, SharedApp};
 use keyway_testkit::{
     ALICE, BOB, DEV, PROD, STAGING, SignIn, World, WorldOptions, object, on_both_databases,
 };
@@ -103,7 +105,7 @@ async fn a_shared_app_is_changed_by_nobody_but_the_operator(world: &World) {
     assert_eq!(world.snapshot().await, before);
 }
 
-async fn a_shared_app_is_deleted_by_nobody_even_when_it_is_not_the_default(world: &World) {
+async fn a_lent_primary_is_deleted_by_nobody_even_when_it_is_not_the_default(world: &World) {
     let app = &world.app;
     let made = world.engine.create_connector(&app.caller, bare());
     let shared = made.await.unwrap().active_credential_id.unwrap();
@@ -114,6 +116,8 @@ async fn a_shared_app_is_deleted_by_nobody_even_when_it_is_not_the_default(world
         .delete_credential(&app.caller, Google, shared)
         .await;
     assert!(gone.unwrap_err().message().contains("operator"));
+    let named = renamed(world, shared, "ours").await;
+    assert!(named.unwrap_err().message().contains("operator"));
     // And the default is given back.
     app.make_default(Google, shared).await;
     let grant = app.connect(&SignIn::of(ALICE)).await;
@@ -150,6 +154,55 @@ async fn a_shared_app_can_be_added_beside_a_client_of_ones_own(world: &World) {
         let token = world.tokens(grant).await.access_token;
         assert_eq!(world.recorder.client_of(&token).as_deref(), Some(client));
     }
+}
+
+async fn renamed(world: &World, id: CredentialId, name: &str) -> Result<Credential, Error> {
+    let patch = CredentialPatch {
+        name: Some(name.into()),
+        ..CredentialPatch::default()
+    };
+    let (engine, caller) = (&world.engine, &world.app.caller);
+    engine.update_credential(caller, Google, id, patch).await
+}
+
+async fn a_shared_app_that_was_added_is_renamed_and_deleted_and_its_client_is_not_changed(
+    world: &World,
+) {
+    let app = &world.app;
+    let (engine, caller) = (&world.engine, &app.caller);
+    app.connector(Google, DEV).await;
+    let add = async |name: &str| {
+        let new = NewCredential {
+            name: name.into(),
+            credential_type: CredentialType::Connector,
+            data: object(json!({})),
+        };
+        let made = engine.create_credential(caller, Google, new);
+        made.await.unwrap()
+    };
+    let shared = add("lent").await;
+    let named = renamed(world, shared.id, "theirs").await.unwrap();
+    assert_eq!((named.id, named.name.as_str()), (shared.id, "theirs"));
+    assert_eq!(
+        add("theirs").await.id,
+        shared.id,
+        "an equal one is the same"
+    );
+    let before = world.snapshot().await;
+    let patch = CredentialPatch {
+        data: Some(app.new_credential("", DEV).data),
+        ..CredentialPatch::default()
+    };
+    let refused = engine.update_credential(caller, Google, shared.id, patch);
+    let refused = refused.await.unwrap_err();
+    assert!(refused.message().contains("operator"), "{refused}");
+    assert_eq!(world.snapshot().await, before);
+    let grant = app.connect(&SignIn::of(ALICE).through(shared.id)).await;
+    let gone = engine.delete_credential(caller, Google, shared.id);
+    gone.await.unwrap();
+    let ended = app.grant(grant.id).await;
+    assert_eq!(ended.effective_status(), GrantStatus::Invalid);
+    assert_ne!(add("theirs").await.id, shared.id);
 }
 
 async fn rule_08_a_shared_app_is_not_borrowed_for_whole_tenants(world: &World) {
@@ -323,7 +376,8 @@ on_both_databases!(lending(AllowedApplications::All) =>
     a_shared_app_asks_for_no_more_than_the_operator_allows,
     a_shared_app_is_changed_by_nobody_but_the_operator,
     a_client_of_ones_own_comes_before_the_shared_app,
-    a_shared_app_is_deleted_by_nobody_even_when_it_is_not_the_default,
+    a_lent_primary_is_deleted_by_nobody_even_when_it_is_not_the_default,
+    a_shared_app_that_was_added_is_renamed_and_deleted_and_its_client_is_not_changed,
     a_shared_app_can_be_added_beside_a_client_of_ones_own,
     another_client_is_taken_up_only_while_no_grant_lives_by_the_former,
     rule_08_a_shared_app_asks_for_consent_again_and_merges_no_scopes,

@@ -95,10 +95,7 @@ async fn settings_of_a_redirect_uri_are_no_larger_than_8_kib(world: &World) {
         "settings",
     );
     let patch = ApplicationPatch {
-        callback_uris: Some(vec![CallbackUriPatch {
-            id: None,
-            uri: uri(too_large()),
-        }]),
+        callback_uris: Some(vec![CallbackUriPatch::New(uri(too_large()))]),
         ..ApplicationPatch::default()
     };
     refused(engine.update_application(caller, patch).await, "settings");

@@ -1,6 +1,5 @@
 //! Rule 8: nothing of one application is another's to read, change, count or guess.
 
-use keyway_core::application::Platform;
 use keyway_core::connector::Connector;
 use keyway_core::credential::Credential;
 use keyway_core::grant::{Grant, GrantLocator};
@@ -11,7 +10,7 @@ use keyway_engine::connectors::ConnectorPatch;
 use keyway_engine::credentials::CredentialPatch;
 use keyway_engine::custom::CustomAuthentication;
 use keyway_engine::grants::GrantPatch;
-use keyway_engine::redirect_uris::{NewRedirectUri, RedirectUriPatch};
+use keyway_engine::redirect_uris::RedirectUriPatch;
 use keyway_engine::tokens::{TokenAnswer, TokenParams};
 use keyway_engine::{Error, ErrorKind, GrantFilter};
 use keyway_testkit::{
@@ -177,14 +176,13 @@ async fn rule_08_a_strangers_redirect_uris_and_keys_do_not_exist(world: &World) 
     );
     not_found(engine.delete_redirect_uri(caller, uri.id).await);
     let seize = ApplicationPatch {
-        callback_uris: Some(vec![CallbackUriPatch {
-            id: Some(uri.id),
-            uri: NewRedirectUri {
-                url: "https://stranger.example/new".into(),
-                platform: Platform::Web,
-                settings: object(json!({})),
+        callback_uris: Some(vec![CallbackUriPatch::Kept(
+            uri.id,
+            RedirectUriPatch {
+                url: Some("https://stranger.example/new".into()),
+                ..RedirectUriPatch::default()
             },
-        }]),
+        )]),
         ..ApplicationPatch::default()
     };
     assert!(engine.update_application(caller, seize).await.is_err());

@@ -38,11 +38,13 @@ fn a_shared_app_serves_beside_ones_own_and_its_client_is_not_changed_under_its_g
     let through = world.grant("bob@example.com", OTHER_CLIENT, Some(&id));
     assert_eq!(whose(&own), CLIENT);
     assert_eq!(whose(&through), OTHER_CLIENT);
-    for method in ["PATCH", "DELETE"] {
-        let path = format!("/v3/connectors/google/creds/{id}");
-        let refused = world.api(method, &path, &json!({"name": "mine"}));
-        assert_eq!(refused.status, 400, "{method}: {refused:?}");
-    }
+    let credential = format!("/v3/connectors/google/creds/{id}");
+    let data = json!({"client_id": CLIENT, "client_secret": world.secret(CLIENT)});
+    let refused = world.api("PATCH", &credential, &json!({ "credential_data": data }));
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let named = world.api("PATCH", &credential, &json!({"name": "theirs"}));
+    assert_eq!(named.status, 200, "{named:?}");
+    assert_eq!(whose(&through), OTHER_CLIENT);
     let words = restarted_with(&world, "another-app");
     for word in [
         "shared_apps.google",
@@ -56,4 +58,8 @@ fn a_shared_app_serves_beside_ones_own_and_its_client_is_not_changed_under_its_g
     let replica = world.replica();
     let path = format!("/v3/grants/{through}/proxy/echo");
     assert_eq!(replica.get(&path, Some(&world.key)).0, 200);
+    let removed = world.api("DELETE", &credential, &json!({}));
+    assert_eq!(removed.status, 200, "{removed:?}");
+    let ended = world.api("GET", &format!("/v3/grants/{through}"), &json!({}));
+    assert_eq!(ended.json()["data"]["grant_status"], "invalid");
 }

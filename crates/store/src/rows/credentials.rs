@@ -52,6 +52,9 @@ statements! { "credentials";
         AND owner = 'operator' AND client_id <> $2 AND deleted_at IS NULL");
     A_BORROWER = concat!("SELECT ", columns!(), " FROM credentials
         WHERE application_id = $1 AND borrows_from = $2 AND deleted_at IS NULL LIMIT 1");
+    BORROWERS_AFTER = concat!("SELECT ", columns!(), " FROM credentials
+        WHERE application_id = $1 AND borrows_from = $2 AND deleted_at IS NULL AND id > $3
+        ORDER BY id LIMIT $4");
     CREATED_ASC = list!("created_at, id");
     CREATED_DESC = list!("created_at DESC, id DESC");
     UPDATED_ASC = list!("updated_at, id");
@@ -255,6 +258,21 @@ impl Session<'_> {
     ) -> Result<Option<Credential>, StoreError> {
         self.one(&A_BORROWER, args![application_id, id], credential)
             .await
+    }
+
+    /// The live credentials that use this one's client, by id, from the first after `after` on.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn credential_borrowers(
+        &mut self,
+        application_id: ApplicationId,
+        id: CredentialId,
+        after: CredentialId,
+        limit: i64,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let values = args![application_id, id, after, limit];
+        self.many(&BORROWERS_AFTER, values, credential).await
     }
 
     /// Writes everything but ids, type, provider, health and creation time, if the row still has

@@ -77,6 +77,9 @@ statements! { "grants";
         count(CASE WHEN g.status = 'valid' AND ", anchored!(), " THEN 1 END),
         count(CASE WHEN g.status = 'valid' AND ", anchored!(), " THEN NULL ELSE 1 END)",
         from!(), "WHERE g.application_id = $1 AND g.credential_id = $2");
+    BY_CLIENT = "SELECT count(*) FROM grants g WHERE g.application_id = $1 AND g.credential_id IN
+        (SELECT c.id FROM credentials c WHERE c.application_id = $1
+            AND (c.id = $2 OR c.borrows_from = $2) AND c.deleted_at IS NULL)";
 }
 
 pub(super) fn grant(row: &mut Row) -> Result<Grant, StoreError> {
@@ -289,5 +292,19 @@ impl Session<'_> {
             .one(&COUNTS, args![application_id, credential_id], counts)
             .await?;
         Ok(counts.unwrap_or_default())
+    }
+
+    /// How many grants live by a credential's client: its own, and those of the live credentials that borrow it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn grants_by_client(
+        &mut self,
+        application_id: ApplicationId,
+        credential_id: CredentialId,
+    ) -> Result<i64, StoreError> {
+        let values = args![application_id, credential_id];
+        let count = self.one(&BY_CLIENT, values, |row| row.int("count")).await?;
+        Ok(count.unwrap_or_default())
     }
 }

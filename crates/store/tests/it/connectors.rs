@@ -28,6 +28,7 @@ on_both! {
     an_update_of_a_credential_leaves_its_health_and_a_new_health_its_version,
     a_deleted_credential_is_read_only_when_asked_for_any,
     a_credential_is_borrowed_while_a_live_one_names_it,
+    the_grants_of_a_client_are_those_of_its_borrowers_too,
     a_connector_is_held_only_while_it_is_live,
     all_of_a_connectors_credentials_are_deleted_at_once,
     the_newest_slot_whose_time_it_is_holds_the_secret,
@@ -247,13 +248,47 @@ async fn a_credential_is_borrowed_while_a_live_one_names_it(db: &Db) {
     put!(db, |s| s.insert_credential(&credential(1, 1)));
     put!(db, |s| s.insert_credential(&credential(1, 3)));
     let of = async |t: u128, id| get!(db, |s| s.credential_borrower(tenant(t), id));
+    let all =
+        async |t: u128, id, after| get!(db, |s| s.credential_borrowers(tenant(t), id, after, 9));
+    let first = CredentialId::from_u128(0);
     assert_eq!(of(1, lender).await, None);
+    assert_eq!(all(1, lender, first).await, []);
     put!(db, |s| s.insert_credential(&stored));
+    assert_eq!(all(1, lender, first).await, [borrower.clone()]);
+    assert_eq!(all(1, lender, borrower_id).await, []);
+    assert_eq!(all(2, lender, first).await, []);
     assert_eq!(of(1, lender).await, Some(borrower));
     assert_eq!(of(2, lender).await, None);
     assert_eq!(of(1, borrower_id).await, None);
     put!(db, |s| s.delete_credential(tenant(1), borrower_id, at(9)));
     assert_eq!(of(1, lender).await, None);
+    assert_eq!(all(1, lender, first).await, []);
+}
+
+async fn the_grants_of_a_client_are_those_of_its_borrowers_too(db: &Db) {
+    let (lender, mut borrower) = (credential(1, 1).id, credential(1, 2));
+    borrower.borrows_from = Some(lender);
+    let borrower_id = borrower.id;
+    put!(db, |s| s.insert_connector(&google(1)));
+    put!(db, |s| s.insert_credential(&credential(1, 1)));
+    put!(db, |s| s.insert_credential(&borrower));
+    put!(db, |s| s.insert_credential(&credential(1, 3)));
+    for (n, by) in [
+        (1, lender),
+        (2, borrower_id),
+        (3, borrower_id),
+        (4, credential(1, 3).id),
+    ] {
+        let mut grant = grant(1, n);
+        grant.credential_id = Some(by);
+        put!(db, |s| s.insert_grant(&grant));
+    }
+    let count = async |t: u128, id| get!(db, |s| s.grants_by_client(tenant(t), id));
+    assert_eq!(count(1, lender).await, 3);
+    assert_eq!(count(1, borrower_id).await, 2);
+    assert_eq!(count(2, lender).await, 0);
+    put!(db, |s| s.delete_credential(tenant(1), borrower_id, at(9)));
+    assert_eq!(count(1, lender).await, 1);
 }
 
 async fn a_connector_is_held_only_while_it_is_live(db: &Db) {

@@ -138,6 +138,7 @@ async fn rule_08_no_read_shows_another_applications_grants(db: &Db) {
         get!(db, |s| s.grant_counts(app, credential_id)),
         GrantCounts::default()
     );
+    assert_eq!(get!(db, |s| s.grants_by_client(app, credential_id)), 0);
     assert_eq!(
         get!(db, |s| s.current_credential_secret(
             app,

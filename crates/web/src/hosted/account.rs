@@ -4,6 +4,7 @@ use super::pages::{Frame, value};
 use crate::body::Params;
 use crate::call::Call;
 use crate::envelope::Answer;
+use crate::errors::Failure;
 use http::StatusCode;
 use keyway_core::provider::Provider;
 use keyway_engine::sign_in::{AccountForm, Trouble, TroubleKind, TypedAccount};
@@ -68,17 +69,17 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// What a posted form holds.
-pub(crate) fn typed(mut params: Params) -> TypedAccount {
+pub(crate) fn typed(mut params: Params) -> Result<TypedAccount, Failure> {
     let mut settings = Map::new();
     for name in names() {
-        if let Some(text) = params.take(name) {
+        if let Some(text) = params.take(name)? {
             settings.insert(name.to_owned(), Value::String(text));
         }
     }
-    TypedAccount {
-        state: params.take("state").map(SecretString::from),
+    Ok(TypedAccount {
+        state: params.take("state")?.map(SecretString::from),
         settings,
-    }
+    })
 }
 
 fn field(form: &AccountForm, frame: &Frame, name: &'static str) -> Field {
@@ -248,7 +249,7 @@ mod tests {
             ("imap_password", "p"),
             ("x", "y"),
         ]);
-        let typed = typed(params);
+        let typed = typed(params).unwrap();
         assert_eq!(
             Value::from(typed.settings),
             json!({"email": "e", "imap_password": "p"})

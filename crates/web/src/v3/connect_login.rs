@@ -11,7 +11,7 @@ use keyway_engine::sign_in::Entered;
 /// `POST /v3/connect/login`. Back to the application, or the form again with what is wrong.
 pub(crate) async fn enter(call: Call, params: Params) -> Answer {
     let cookies = hosted::cookies(&call.headers);
-    let typed = hosted::typed(params);
+    let typed = hosted::typed(params)?;
     let entered = call
         .app
         .engine

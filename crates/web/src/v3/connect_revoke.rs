@@ -7,7 +7,10 @@ use crate::envelope::Answer;
 
 /// `POST /v3/connect/revoke`. The grant and the provider's tokens stay as they are.
 pub(crate) async fn revoke(call: Call, mut given: Params) -> Answer {
-    let token = call.query.owned("token").or_else(|| given.take("token"));
+    let token = match call.query.owned("token") {
+        Some(token) => Some(token),
+        None => given.take("token")?,
+    };
     let bearer = bearer(&call.headers);
     call.app.engine.revoke_for(bearer, token.as_deref()).await?;
     call.answer.gone()

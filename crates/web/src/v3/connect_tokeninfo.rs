@@ -24,7 +24,10 @@ pub(crate) async fn read(call: Call) -> Answer {
 
 /// `POST /v3/connect/tokeninfo`: an old client sends the token as a form.
 pub(crate) async fn read_form(call: Call, mut given: Params) -> Answer {
-    let mut find = |name: &str| call.query.owned(name).or_else(|| given.take(name));
-    let (id_token, access_token) = (find("id_token"), find("access_token"));
+    let mut find = |name: &str| match call.query.owned(name) {
+        Some(token) => Ok(Some(token)),
+        None => given.take(name),
+    };
+    let (id_token, access_token) = (find("id_token")?, find("access_token")?);
     inform(call, id_token, access_token).await
 }

@@ -9,7 +9,8 @@ use keyway_core::grant::GrantLocator;
 
 /// `GET /v3/grants`.
 pub(crate) async fn list(keyed: Keyed) -> Answer {
-    let (filter, page) = (filter(&keyed.query)?, page(&keyed.query)?);
+    let filter = filter(&keyed.query, keyed.engine.catalogue())?;
+    let page = page(&keyed.query)?;
     let grants = keyed.engine.grants(&keyed.caller, filter, page).await?;
     let views: Vec<_> = grants.iter().map(GrantView::from).collect();
     keyed.answer.list(&views, page)

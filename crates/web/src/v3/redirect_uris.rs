@@ -32,7 +32,7 @@ pub(crate) async fn read(keyed: Keyed) -> Answer {
 
 /// `PATCH` and `PUT /v3/applications/redirect-uris/{id}`.
 pub(crate) async fn update(keyed: Keyed, JsonObject(body): JsonObject) -> Answer {
-    let (id, patch) = (keyed.path.id(WHAT)?, patch(&body)?);
+    let (id, patch) = (keyed.path.id(WHAT)?, patch(&Fields::of(&body))?);
     let changed = keyed.engine.update_redirect_uri(&keyed.caller, id, patch);
     keyed.answer.single(&RedirectUriView::from(&changed.await?))
 }

@@ -240,7 +240,18 @@ async fn rule_08_an_access_token_opens_no_route_that_asks_for_a_key(world: &Worl
     for route in ROUTES {
         let asked = request(&owned, &world.app, route).bearer(&owned.access_token);
         match route.access {
-            Access::ApiKey | Access::ApiKeyOrClientId | Access::ServiceAccount => {
+            Access::ApiKey | Access::ApiKeyOrClientId => {
+                // 401 would tell its client that the session is lost.
+                let (answer, name) = (client.send(asked).await, route.name);
+                assert_eq!(
+                    answer.status,
+                    StatusCode::FORBIDDEN,
+                    "{name}: {}",
+                    answer.body
+                );
+                assert_eq!(answer.error_type(), "grant.access_denied", "{name}");
+            }
+            Access::ServiceAccount => {
                 assert_unauthorized(route, "an access token", &client.send(asked).await);
             }
             _ => {}
@@ -248,5 +259,11 @@ async fn rule_08_an_access_token_opens_no_route_that_asks_for_a_key(world: &Worl
     }
     let own = get("/v3/grants/me").bearer(&owned.access_token);
     assert_eq!(client.send(own).await.json()["data"]["id"], owned.grant_id);
+    let mangled = format!("{}x", &owned.access_token[..owned.access_token.len() - 1]);
+    let no_token = get("/v3/connectors").bearer(&mangled);
+    assert_eq!(client.send(no_token).await.status, StatusCode::UNAUTHORIZED);
+    world.pass_secs(3601);
+    let expired = get("/v3/connectors").bearer(&owned.access_token);
+    assert_eq!(client.send(expired).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.latest_seq().await, seq);
 }

@@ -11,6 +11,7 @@ mod api_keys;
 mod attacks;
 mod client;
 mod detection;
+mod leniency;
 mod origins;
 mod pages;
 mod patches;

@@ -130,6 +130,11 @@ async fn a_typed_address_leads_on_by_a_page_and_a_hint_by_a_redirect(world: &Wor
         .send(get(auth(world, "&prompt=detect&email=x")))
         .await;
     assert!(wrong.body.contains("not a complete e-mail address"));
+    // Nobody typed what the application hints at.
+    let page = client.send(get(auth(world, "&login_hint=user-17"))).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("class=\"choices\""), "{}", page.body);
+    assert!(!page.body.contains("not a complete e-mail address"));
 }
 
 async fn an_application_has_its_own_look(world: &World) {

@@ -166,21 +166,19 @@ fn callback_uri(item: &Value, index: usize) -> Result<CallbackUriPatch, Failure>
         .as_object()
         .ok_or_else(|| Failure::field("callback_uris", "must be an array of objects"))?;
     let fields = Fields::within(&prefix, members);
-    Ok(CallbackUriPatch {
-        id: fields.id("id")?,
-        uri: redirect_uri::new(&fields)?,
+    Ok(match fields.id("id")? {
+        None => CallbackUriPatch::New(redirect_uri::new(&fields)?),
+        Some(id) => CallbackUriPatch::Kept(id, redirect_uri::patch(&fields)?),
     })
 }
 
 /// One redirect URI cannot become two.
 fn each_id_once(uris: &[CallbackUriPatch]) -> Result<(), Failure> {
     let mut ids = HashSet::new();
-    for (at, id) in uris
-        .iter()
-        .enumerate()
-        .filter_map(|(at, uri)| Some((at, uri.id?)))
-    {
-        if !ids.insert(id) {
+    for (at, uri) in uris.iter().enumerate() {
+        if let CallbackUriPatch::Kept(id, _) = uri
+            && !ids.insert(id)
+        {
             let name = format!("callback_uris[{at}].id");
             return Err(Failure::field(&name, "is named twice"));
         }
@@ -278,7 +276,12 @@ mod tests {
             json!({"branding": {"name": "B"}, "domain": null})
         );
         assert!(patch.additional_settings.unwrap().rotate_refresh_token);
-        assert!(patch.callback_uris.unwrap()[0].id.is_some());
+        let kept = &patch.callback_uris.unwrap()[0];
+        let CallbackUriPatch::Kept(_, kept) = kept else {
+            panic!("{kept:?}");
+        };
+        assert_eq!(kept.url.as_deref(), Some("https://a.b"));
+        assert_eq!((kept.platform, &kept.settings), (None, &None));
     }
 
     #[test]

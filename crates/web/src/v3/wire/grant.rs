@@ -4,10 +4,11 @@ use super::fields::Fields;
 use super::page::number;
 use crate::errors::Failure;
 use crate::query::Query;
+use keyway_core::catalogue::Catalogue;
 use keyway_core::email::email_key;
 use keyway_core::grant::{Grant, GrantStatus};
-use keyway_core::ids::{CredentialId, GrantId, WorkspaceId};
-use keyway_core::provider::Provider;
+use keyway_core::ids::{ConnectorId, CredentialId, GrantId, WorkspaceId};
+use keyway_core::provider::{Provider, ProviderParseError};
 use keyway_core::time::UnixMillis;
 use keyway_engine::GrantFilter;
 use keyway_engine::grants::GrantPatch;
@@ -91,13 +92,55 @@ fn status(query: &Query) -> Result<Option<GrantStatus>, Failure> {
     Ok(read("grant_status")?.or(read("status")?))
 }
 
+/// A provider to filter by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Provider(Provider),
+    /// What no grant here can be of.
+    Nothing,
+}
+
+impl Named {
+    fn parse(text: &str, catalogue: &Catalogue) -> Option<Self> {
+        match text.parse() {
+            // What upstream called its own accounts once.
+            Ok(provider) if text == "inbox" && !catalogue.knows(provider) => Some(Self::Nothing),
+            Ok(provider) => Some(Self::Provider(provider)),
+            Err(ProviderParseError::Nylas) => Some(Self::Nothing),
+            Err(ProviderParseError::Unknown) => None,
+        }
+    }
+}
+
+/// Connectors have no id on the wire: what one client sends under `connector_id` is an id of its own store, or the
+/// provider's name. A connector of `catalogue` is told by that, and anything else is ignored.
+fn connector(query: &Query, catalogue: &Catalogue) -> (Option<ConnectorId>, Option<Named>) {
+    let Some(text) = query.get("connector_id") else {
+        return (None, None);
+    };
+    let named = Named::parse(text, catalogue).filter(|named| match named {
+        Named::Provider(provider) => catalogue.knows(*provider),
+        Named::Nothing => true,
+    });
+    (text.parse().ok(), named)
+}
+
 /// What a list query filters by; filters combine, and what is not known is ignored.
-pub(crate) fn filter(query: &Query) -> Result<GrantFilter, Failure> {
-    let provider = |text: &str| text.parse::<Provider>().ok();
+pub(crate) fn filter(query: &Query, catalogue: &Catalogue) -> Result<GrantFilter, Failure> {
+    let named = |text: &str| Named::parse(text, catalogue);
+    let provider = word(query, "provider", named, "a provider such as google")?;
+    let (connector_id, connectors) = connector(query, catalogue);
+    let wanted = match (provider, connectors) {
+        (Some(one), Some(other)) if one != other => Some(Named::Nothing),
+        (one, other) => one.or(other),
+    };
     let before = number(query, "before", 0)?.map(UnixMillis::from_secs);
     Ok(GrantFilter {
         email_key: query.get("email").map(email_key),
-        provider: word(query, "provider", provider, "a provider such as google")?,
+        provider: match wanted {
+            Some(Named::Provider(provider)) => Some(provider),
+            _ => None,
+        },
         status: status(query)?,
         ip: query.owned("ip"),
         since: number(query, "since", 0)?.map(UnixMillis::from_secs),
@@ -105,13 +148,14 @@ pub(crate) fn filter(query: &Query) -> Result<GrantFilter, Failure> {
         before: before.map(|second| second.plus_ms(999)),
         workspace_id: id(query, "workspace_id")?,
         credential_id: id(query, "credential_id")?,
-        connector_id: id(query, "connector_id")?,
+        connector_id,
         external_id: query.owned("external_id"),
         // Only grants migrated from v2 have account ids, and there are none here.
-        none: query
-            .get("account_id")
-            .or(query.get("account_ids"))
-            .is_some(),
+        none: wanted == Some(Named::Nothing)
+            || query
+                .get("account_id")
+                .or(query.get("account_ids"))
+                .is_some(),
     })
 }
 
@@ -127,12 +171,8 @@ fn external_id(fields: &Fields<'_>) -> Result<Option<Option<String>>, Failure> {
 /// The body of a change.
 pub(crate) fn patch(body: &Map<String, Value>) -> Result<GrantPatch, Failure> {
     let fields = Fields::of(body);
-    if fields.has("credential_id") {
-        let what =
-            "a grant moves to another credential by authenticating again with it, hosted or custom";
-        return Err(fields.wrong("credential_id", what));
-    }
     Ok(GrantPatch {
+        credential_id: fields.id("credential_id")?,
         settings: fields.object("settings")?.cloned(),
         scope: fields.scopes()?,
         external_id: external_id(&fields)?,
@@ -186,7 +226,8 @@ mod tests {
     }
 
     fn filtered(query: &str) -> Result<GrantFilter, Failure> {
-        filter(&Query::parse(query.as_bytes()).unwrap())
+        let query = Query::parse(query.as_bytes()).unwrap();
+        filter(&query, &Catalogue::default())
     }
 
     #[test]
@@ -203,6 +244,34 @@ mod tests {
             GrantFilter::default()
         );
         assert!(filtered("account_ids=a,b").unwrap().none);
+    }
+
+    #[test]
+    fn a_connector_is_told_by_its_provider_and_what_is_neither_is_ignored() {
+        let google = filtered("provider=google").unwrap();
+        for query in ["connector_id=google", "connector_id=google&provider=google"] {
+            assert_eq!(filtered(query).unwrap(), google, "{query}");
+        }
+        for unknown in ["conn-123", "in_box", "17", "acme"] {
+            let read = filtered(&format!("connector_id={unknown}")).unwrap();
+            assert_eq!(read, GrantFilter::default(), "{unknown}");
+        }
+        assert!(filtered("connector_id=google&provider=zoom").unwrap().none);
+        let id = ConnectorId::from_u128(7);
+        let read = filtered(&format!("connector_id={id}")).unwrap();
+        assert_eq!((read.connector_id, read.provider), (Some(id), None));
+    }
+
+    #[test]
+    fn providers_that_have_no_grants_here_match_none() {
+        for query in [
+            "provider=nylas",
+            "provider=inbox",
+            "connector_id=nylas",
+            "provider=nylas&connector_id=google",
+        ] {
+            assert!(filtered(query).unwrap().none, "{query}");
+        }
     }
 
     #[test]
@@ -227,7 +296,9 @@ mod tests {
         assert_eq!(removed.external_id, Some(None));
         let set = read(json!({"external_id": "e"})).unwrap();
         assert_eq!(set.external_id, Some(Some("e".into())));
-        let moved = read(json!({"credential_id": "c"})).unwrap_err();
-        assert!(moved.message().starts_with("credential_id: "));
+        let null = read(json!({"credential_id": null})).unwrap();
+        assert_eq!(null.credential_id, None);
+        let odd = read(json!({"credential_id": "c"})).unwrap_err();
+        assert!(odd.message().starts_with("credential_id: "));
     }
 }

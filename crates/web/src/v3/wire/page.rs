@@ -3,6 +3,7 @@
 use crate::errors::Failure;
 use crate::query::Query;
 use keyway_core::page::{LIMIT_MAX, OrderBy, Page, SortBy};
+use std::num::IntErrorKind;
 
 /// Which part of a list a query asks for. Longer pages than allowed are shortened; the answer says so.
 pub(crate) fn page(query: &Query) -> Result<Page, Failure> {
@@ -20,7 +21,12 @@ pub(crate) fn number(query: &Query, name: &str, least: i64) -> Result<Option<i64
     let Some(text) = query.get(name) else {
         return Ok(None);
     };
-    match text.parse::<i64>() {
+    let number = text.parse::<i64>().or_else(|error| match error.kind() {
+        // Too many digits are a large number still.
+        IntErrorKind::PosOverflow => Ok(i64::MAX),
+        _ => Err(error),
+    });
+    match number {
         Ok(number) if number >= least => Ok(Some(number)),
         _ => Err(Failure::query(format!(
             "{name} must be a whole number, {least} or more"
@@ -74,6 +80,15 @@ mod tests {
             (page.sort_by, page.order_by),
             (SortBy::UpdatedAt, OrderBy::Asc)
         );
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_clamped_alike() {
+        for digits in ["9223372036854775808", "99999999999999999999"] {
+            let page = read(&format!("limit={digits}&offset={digits}")).unwrap();
+            assert_eq!((page.limit, page.offset), (200, i64::MAX));
+        }
+        assert!(read("limit=-99999999999999999999").is_err());
     }
 
     #[test]

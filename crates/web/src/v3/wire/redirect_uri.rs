@@ -67,12 +67,11 @@ pub(crate) fn new(fields: &Fields<'_>) -> Result<NewRedirectUri, Failure> {
 }
 
 /// The body of a change.
-pub(crate) fn patch(body: &Map<String, Value>) -> Result<RedirectUriPatch, Failure> {
-    let fields = Fields::of(body);
+pub(crate) fn patch(fields: &Fields<'_>) -> Result<RedirectUriPatch, Failure> {
     Ok(RedirectUriPatch {
         url: fields.owned("url")?,
-        platform: platform(&fields)?,
-        settings: settings(&fields)?,
+        platform: platform(fields)?,
+        settings: settings(fields)?,
     })
 }
 
