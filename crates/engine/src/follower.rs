@@ -5,7 +5,9 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
+use futures_util::FutureExt as _;
 use keyway_core::change::Entity;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -80,7 +82,14 @@ impl Engine {
     pub(crate) async fn follow_changes(self, stop: CancellationToken) {
         let mut seen = None;
         loop {
-            if let Err(error) = self.look(&mut seen).await {
+            // Without a follower nothing that is remembered counts: a fault in one look must not be the last of it.
+            let looked = AssertUnwindSafe(self.look(&mut seen)).catch_unwind().await;
+            let looked = looked.unwrap_or_else(|_| {
+                Err(Error::internal(
+                    "a look at the changes ended by a fault of its own",
+                ))
+            });
+            if let Err(error) = looked {
                 // What happens meanwhile is unknown. What is remembered counts for a little longer, and for
                 // nothing once the sequence can be read again: after a failover it may have gone back.
                 seen = None;

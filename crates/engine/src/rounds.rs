@@ -3,7 +3,9 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 /// Pause between two rounds.
@@ -34,7 +36,15 @@ impl Engine {
 
     async fn rounds(self, kind: &'static str, round: Round) {
         loop {
-            if let Err(error) = round(&self).await {
+            // A fault in one round must not be the end of all that come after it.
+            let done = AssertUnwindSafe(round(&self)).catch_unwind().await;
+            if done.is_err() {
+                tracing::error!(
+                    kind,
+                    "a round of background work ended by a fault of its own: a defect, please report it"
+                );
+            }
+            if let Ok(Err(error)) = done {
                 tracing::warn!(kind, %error, "a round of background work failed; the next one tries again");
             }
             tokio::select! {

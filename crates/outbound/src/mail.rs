@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long a whole login may take, with connecting.
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
@@ -124,7 +125,8 @@ impl Mailboxes for MailClient {
     fn log_in(&self, login: MailLogin) -> BoxFuture<'_, Result<(), MailFailure>> {
         let host = login.server.host.clone();
         let line = Arc::clone(&self.line);
-        let task = self.runtime.spawn(within_limit(line, login));
+        // Whoever asks no longer wants no socket held for it.
+        let task = AbortOnDropHandle::new(self.runtime.spawn(within_limit(line, login)));
         async move {
             let stopped = |_| CallError::new(CallErrorKind::Stopped, host);
             task.await

@@ -6,7 +6,7 @@ use super::ews_failure::{EwsFailure, EwsRefusal, ews_error};
 use super::mail_failure::{ServerRefusal, mail_error};
 use crate::caller::Caller;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::grants::Labels;
 use crate::transfer::{Authentication, Opener};
 use keyway_core::connector::Connector;
@@ -89,12 +89,17 @@ impl Engine {
     /// Reads what is said of an account, finds its servers, and opens it there.
     ///
     /// # Errors
-    /// If a setting is wrong, no server is found, or the account does not open.
+    /// If as many of the application's accounts are tried as may be at once, a setting is wrong, no server is found, or the account does not open.
     pub(crate) async fn opened_account(
         &self,
         connector: &Connector,
         settings: &Map<String, Value>,
     ) -> Result<PasswordAccount, NotOpened> {
+        let _place = self
+            .inner
+            .trials
+            .begin(connector.application_id)
+            .ok_or_else(too_many_at_once)?;
         match connector.provider {
             Provider::Ews => self.opened_exchange(connector, settings).await,
             _ => self.opened_mail(connector, settings).await,
@@ -163,6 +168,14 @@ impl Engine {
         let opener = Opener::Passwords(Box::new(secret));
         self.kept(facts, opener, labels).await
     }
+}
+
+/// After how many seconds an account may be tried that found no place.
+const BUSY_WAIT_SECS: u32 = 5;
+
+pub(crate) fn too_many_at_once() -> Error {
+    let message = "As many accounts are being tried as may be at once.";
+    Error::new(ErrorKind::RateLimited, message).retry_after(BUSY_WAIT_SECS)
 }
 
 /// The scopes of a new grant. Mail accounts have none but what the application notes; Exchange mailboxes have their

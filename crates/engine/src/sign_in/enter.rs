@@ -8,7 +8,7 @@ use super::complete::decided;
 use super::form::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use super::guesses::Whose;
 use super::{AuthorizeParams, Browser, Returned};
-use crate::custom::password_account::{NotOpened, PasswordAccount};
+use crate::custom::password_account::{NotOpened, PasswordAccount, too_many_at_once};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use keyway_core::connector::Connector;
@@ -23,8 +23,6 @@ use serde_json::Value;
 
 /// What is said of a sign-in whose connector is gone.
 const CONNECTOR_GONE: &str = "the connector of this sign-in was deleted meanwhile; start it again";
-/// After how many seconds an account may be tried that found no place.
-const BUSY_WAIT_SECS: u32 = 5;
 
 /// What came of an account that somebody entered.
 pub enum Entered {
@@ -239,8 +237,6 @@ impl Engine {
         if let Some(field) = typed.overlong() {
             return Err(Failing::Overlong(field));
         }
-        let trials = &self.inner.trials;
-        let _place = trials.begin(started.application_id).ok_or(Failing::Busy)?;
         let whose = whose(started, typed, browser);
         let began_at = self.now();
         let guesses = &self.inner.guesses;
@@ -389,10 +385,7 @@ impl From<Failing> for Error {
                 "must be one of its protocol's own: 143, 993, 465, 587, or 443 for Exchange; another one belongs into the connector's settings",
             ),
             Failing::Overlong(field) => Self::field(&field, "is longer than anything of its kind"),
-            Failing::Busy => {
-                let message = "As many accounts are being tried as may be at once.";
-                Self::new(ErrorKind::RateLimited, message).retry_after(BUSY_WAIT_SECS)
-            }
+            Failing::Busy => too_many_at_once(),
             Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
             Failing::NotOpened(not_opened) => not_opened.into(),
         }

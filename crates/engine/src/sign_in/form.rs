@@ -409,6 +409,7 @@ impl Trouble {
 
     fn described(error: Error, typed: &TypedAccount) -> Result<Self, Error> {
         match error.kind() {
+            ErrorKind::RateLimited => Ok(Self::new(TroubleKind::Busy, None)),
             ErrorKind::InvalidRequest => Self::of_field(error.wrong_field(), typed).ok_or(error),
             _ => Err(error),
         }

@@ -1,8 +1,8 @@
-//! How many accounts strangers may have tried at once.
+//! How many accounts of users may be tried at once, whoever asks.
 //!
 //! A try opens connections for as long as half a minute, whether or not the browser waits for it, to servers that the
 //! person named. They share places, so that they never take all the sockets and name lookups of the process, and no
-//! application's people take them all.
+//! application takes them all.
 
 use keyway_core::ids::ApplicationId;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tries at once.
 const AT_ONCE: usize = 256;
-/// Tries at once by one application's people.
+/// Tries at once for one application.
 const AT_ONCE_PER_APPLICATION: usize = 64;
 
 type UnderWay = Arc<Mutex<HashMap<ApplicationId, usize>>>;

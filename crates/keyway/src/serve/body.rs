@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tower::BoxError;
 
-/// The longest piece of an answer over HTTP/2, in bytes: what a caller that stops reading leaves unsent.
+/// The longest piece of an answer, in bytes: over HTTP/2 what a caller that stops reading leaves unsent; over HTTP/1.1 the
+/// connection takes no more of them than its buffer holds.
 const PIECE_MAX_BYTES: usize = 16 * 1024;
 /// The longest answer in Keyway's own words that waits for its caller without a place, in bytes.
 const UNPLACED_MAX_BYTES: u64 = 16 * 1024;
@@ -19,7 +20,7 @@ const UNPLACED_MAX_BYTES: u64 = 16 * 1024;
 /// over HTTP/2, which cost little while they wait: strangers may ask for as many as they like.
 pub(super) struct ServedBody {
     what: Words,
-    /// Over HTTP/2 only.
+    /// Over HTTP/2, and for long answers of Keyway's own: a connection takes a piece whole, however long it is.
     pieces: Option<Box<Pieces>>,
     place: Place,
 }
@@ -96,6 +97,11 @@ impl Words {
         }
     }
 
+    /// Whether they are there at once and more than a piece.
+    fn are_long(&self) -> bool {
+        matches!(self, Self::Own(_)) && !self.are_few()
+    }
+
     /// Whether they may wait for their caller without a place.
     fn are_few(&self) -> bool {
         let length = match self {
@@ -109,8 +115,9 @@ impl Words {
 impl ServedBody {
     /// The body of an answer to a request that came over this version of HTTP.
     pub(super) fn new(what: Words, mut place: Place, version: Version) -> Self {
-        let in_pieces = version == Version::HTTP_2;
-        if in_pieces && what.are_few() {
+        let is_multiplexed = version == Version::HTTP_2;
+        let in_pieces = is_multiplexed || what.are_long();
+        if is_multiplexed && what.are_few() {
             place.give_back();
         }
         Self {

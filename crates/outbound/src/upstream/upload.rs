@@ -121,7 +121,8 @@ pub(super) fn trailing(frame: Frame<Bytes>, direction: Direction) -> Frame<Bytes
     match frame.into_trailers() {
         Ok(mut trailers) => {
             let stays = |name: &&HeaderName| !crosses(direction, name.as_str());
-            while let Some(name) = trailers.keys().find(stays).cloned() {
+            let behind: Vec<_> = trailers.keys().filter(stays).cloned().collect();
+            for name in behind {
                 trailers.remove(name);
             }
             Frame::trailers(trailers)

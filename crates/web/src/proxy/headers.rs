@@ -15,15 +15,13 @@ use keyway_engine::Error;
 const SCHEME: &str = "Bearer ";
 
 /// Takes out what does not cross in `direction`, and what the message's own `Connection` names.
-///
-/// Messages have a handful of headers of which one or two stay behind, so looking again after each costs
-/// less than a list of them.
 fn strip(headers: &mut HeaderMap, direction: Direction) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
     let stays = |name: &&HeaderName| !crosses(direction, name.as_str());
-    while let Some(name) = headers.keys().find(stays).cloned() {
+    let behind: Vec<HeaderName> = headers.keys().filter(stays).cloned().collect();
+    for name in behind {
         headers.remove(name);
     }
 }
