@@ -48,6 +48,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "password_sign_ins",
         text: include_str!("../migrations/0007_password_sign_ins.sql"),
     },
+    Migration {
+        version: 8,
+        name: "tenant_consents",
+        text: include_str!("../migrations/0008_tenant_consents.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

@@ -28,7 +28,7 @@ const MAIL: &str = "mail.read";
 const EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
 /// A tenant of its own at the provider, by its domain.
 pub(crate) const OTHER_DOMAIN: &str = "fabrikam.example";
-const OTHER_TENANT: &str = "5a9db0c5-0000-4000-8000-000000000002";
+pub(crate) const OTHER_TENANT: &str = "5a9db0c5-0000-4000-8000-000000000002";
 
 fn key_file(world: &World, delegated: &[&str]) -> Value {
     let file = world.provider.create_service_account(ROBOT, delegated);
@@ -300,14 +300,14 @@ async fn a_grant_of_a_service_account_can_be_given_other_scopes(world: &World) {
 }
 
 /// A Microsoft connector with an application that borrows its client.
-async fn consenting(world: &World, data: Value) -> Credential {
+pub(crate) async fn consenting(world: &World, data: Value) -> Credential {
     world.app.connector(Microsoft, DEV).await;
     let made = stored(world, Microsoft, CredentialType::AdminConsent, data).await;
     made.unwrap()
 }
 
 /// The administrator of a tenant consents, past this server.
-fn consents(world: &World, tenant: &str) {
+pub(crate) fn consents(world: &World, tenant: &str) {
     let url = format!(
         "/adminconsent?client_id={DEV}&redirect_uri={}",
         keyway_testkit::CALLBACK_URI
@@ -442,7 +442,7 @@ async fn sent(world: &World, credential: Option<&Credential>) -> Result<AtProvid
 }
 
 /// What the application is told in the end.
-async fn told(world: &World, at: &AtProvider, back: &str) -> BTreeMap<String, String> {
+pub(crate) async fn told(world: &World, at: &AtProvider, back: &str) -> BTreeMap<String, String> {
     match world.app.finish(at, callback_params(back)).await {
         Finish::Application { location, .. } => returned(&location),
         page @ Finish::Page(_) => panic!("{page:?}"),

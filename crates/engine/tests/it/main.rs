@@ -6,6 +6,7 @@
     reason = "a test that finds something else than it expects fails"
 )]
 
+mod admin_consent;
 mod attacks;
 mod bearers;
 mod browser;

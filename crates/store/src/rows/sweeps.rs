@@ -41,6 +41,7 @@ statements! { "sweeps";
             AND b.borrows_from = c.id AND b.deleted_at IS NULL)
         LIMIT $2) RETURNING application_id, id";
     SECRETS = "DELETE FROM credential_secrets WHERE application_id = $1 AND credential_id = $2";
+    CONSENTS = "DELETE FROM tenant_consents WHERE application_id = $1 AND credential_id = $2";
     CONNECTORS = "DELETE FROM connectors WHERE (application_id, id) IN
         (SELECT k.application_id, k.id FROM connectors k WHERE k.deleted_at < $1
         AND NOT EXISTS (SELECT 1 FROM grants g
@@ -168,7 +169,9 @@ impl Session<'_> {
         let gone: Vec<Key<CredentialId>> =
             self.many(&CREDENTIALS, args![before, limit], key).await?;
         for (application_id, id) in &gone {
-            self.execute(&SECRETS, args![application_id, id]).await?;
+            for of_it in [&SECRETS, &CONSENTS] {
+                self.execute(of_it, args![application_id, id]).await?;
+            }
         }
         Ok(gone.len() as u64)
     }

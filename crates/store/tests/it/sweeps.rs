@@ -49,6 +49,10 @@ async fn what_hangs_on_a_credential_deleted_long_ago_goes_with_it(db: &Db) {
         put!(db, |s| s.insert_credential(&credential(1, n)));
     }
     put!(db, |s| s.insert_credential_secret(&secret(1, 1)));
+    for n in [1, 2] {
+        let consent = tenant_consent(1, n);
+        assert!(put!(db, |s| s.note_tenant_consent(&consent)));
+    }
     put!(db, |s| s.insert_grant(&grant(1, 1)));
     put!(db, |s| s.insert_token_set(&token_set(1, 1)));
     let mut other = grant(1, 2);
@@ -80,6 +84,11 @@ async fn what_hangs_on_a_credential_deleted_long_ago_goes_with_it(db: &Db) {
         at(99)
     ));
     assert_eq!(secret, None);
+    // That of the credential that is there is known still.
+    for (n, is_new) in [(1, true), (2, false)] {
+        let consent = tenant_consent(1, n);
+        assert_eq!(put!(db, |s| s.note_tenant_consent(&consent)), is_new);
+    }
     assert_eq!(
         get!(db, |s| s.grant(tenant(1), grant(1, 2).id)),
         Some(other)
