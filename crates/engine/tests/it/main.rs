@@ -26,6 +26,7 @@ mod keyring;
 mod keys;
 mod login_checks;
 mod mail;
+mod mail_changes;
 mod mail_services;
 mod migration;
 mod once;
