@@ -5,6 +5,7 @@ use crate::detect::DetectionLimiter;
 use crate::error::{Error, ErrorKind};
 use crate::follower::STALE_AFTER;
 use crate::keyring::reseal::LastRun;
+use crate::login_checks::SilentHosts;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
@@ -124,6 +125,7 @@ pub(crate) struct Inner {
     pub(crate) signed_requests: SignedRequestLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
+    pub(crate) silent_hosts: SilentHosts,
     pub(crate) refresh_counts: RefreshCounts,
     pub(crate) outages: Outages,
     pub(crate) api_hosts: ApiHosts,
@@ -196,6 +198,7 @@ impl Engine {
             signed_requests: SignedRequestLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),
+            silent_hosts: SilentHosts::default(),
             refresh_counts: RefreshCounts::default(),
             outages: Outages::default(),
             api_hosts,

@@ -28,6 +28,7 @@ pub use filter::GrantFilter;
 pub use futures_util::future::BoxFuture;
 pub use migrations::{MigrationReport, newest_schema_version};
 pub use portable::{Cell, CellKind, Column, PortableTable, portable_table, portable_tables};
+pub use rows::account_secrets::DueLogin;
 pub use rows::sealed::{SealedColumn, SealedRow};
 pub use rows::sweeps::SweptDeleted;
 pub use session::Session;
