@@ -12,6 +12,7 @@ use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::service_accounts::SignedRequestLimiter;
 use crate::sign_in::{Guesses, Repeats};
 use crate::signing::Signing;
+use crate::sweeps::LookThrough;
 use crate::unlock::MasterKeys;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
@@ -126,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
     pub(crate) silent_hosts: SilentHosts,
+    pub(crate) look_through: LookThrough,
     pub(crate) refresh_counts: RefreshCounts,
     pub(crate) outages: Outages,
     pub(crate) api_hosts: ApiHosts,
@@ -199,6 +201,7 @@ impl Engine {
             flights: Flights::default(),
             breakers: Breakers::default(),
             silent_hosts: SilentHosts::default(),
+            look_through: LookThrough::default(),
             refresh_counts: RefreshCounts::default(),
             outages: Outages::default(),
             api_hosts,

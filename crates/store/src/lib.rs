@@ -30,7 +30,7 @@ pub use migrations::{MigrationReport, newest_schema_version};
 pub use portable::{Cell, CellKind, Column, PortableTable, portable_table, portable_tables};
 pub use rows::account_secrets::DueLogin;
 pub use rows::sealed::{SealedColumn, SealedRow};
-pub use rows::sweeps::SweptDeleted;
+pub use rows::sweeps::{EndedBefore, SweptDeleted};
 pub use session::Session;
 pub use sqlite::files::{Settled, check_sqlite, copy_sqlite, settle_sqlite};
 pub use store::{Backend, Store};

@@ -16,6 +16,7 @@ mod choice;
 mod consent;
 mod credentials;
 mod disconnects;
+mod ended;
 mod ews;
 mod ews_servers;
 mod forms;
