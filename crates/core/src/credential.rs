@@ -203,6 +203,21 @@ pub struct CredentialSecret {
     pub created_at: UnixMillis,
 }
 
+/// A tenant whose administrator has consented to a credential's application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantConsent {
+    /// The credential's application.
+    pub application_id: ApplicationId,
+    /// The credential.
+    pub credential_id: CredentialId,
+    /// The client it had then: what was consented to.
+    pub client_id: String,
+    /// The tenant, by its id where the provider has one.
+    pub tenant: String,
+    /// When it was first known.
+    pub noted_at: UnixMillis,
+}
+
 /// How many grants a credential has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GrantCounts {

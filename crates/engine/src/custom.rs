@@ -6,6 +6,7 @@ pub(crate) mod ews;
 pub(crate) mod ews_failure;
 mod ews_login;
 mod ews_servers;
+mod kept_settings;
 pub(crate) mod mail_failure;
 mod mail_servers;
 mod mail_services;

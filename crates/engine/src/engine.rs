@@ -5,12 +5,14 @@ use crate::detect::DetectionLimiter;
 use crate::error::{Error, ErrorKind};
 use crate::follower::STALE_AFTER;
 use crate::keyring::reseal::LastRun;
+use crate::login_checks::SilentHosts;
 use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::service_accounts::SignedRequestLimiter;
 use crate::sign_in::{Guesses, Repeats, Trials};
 use crate::signing::Signing;
+use crate::sweeps::LookThrough;
 use crate::unlock::MasterKeys;
 use futures_util::future::BoxFuture;
 use keyway_core::catalogue::{Catalogue, ProviderEntry};
@@ -125,6 +127,8 @@ pub(crate) struct Inner {
     pub(crate) signed_requests: SignedRequestLimiter,
     pub(crate) flights: Flights,
     pub(crate) breakers: Breakers,
+    pub(crate) silent_hosts: SilentHosts,
+    pub(crate) look_through: LookThrough,
     pub(crate) refresh_counts: RefreshCounts,
     pub(crate) outages: Outages,
     pub(crate) api_hosts: ApiHosts,
@@ -198,6 +202,8 @@ impl Engine {
             signed_requests: SignedRequestLimiter::default(),
             flights: Flights::default(),
             breakers: Breakers::default(),
+            silent_hosts: SilentHosts::default(),
+            look_through: LookThrough::default(),
             refresh_counts: RefreshCounts::default(),
             outages: Outages::default(),
             api_hosts,

@@ -10,7 +10,7 @@ use keyway_core::change::Action;
 use keyway_core::connector::Connector;
 use keyway_core::credential::{Credential, CredentialType, Owner};
 use keyway_core::provider::Provider;
-use serde_json::Map;
+use keyway_store::Session;
 
 /// Members by which an application brings a client of its own.
 const CLIENT_MEMBERS: [&str; 2] = ["client_id", "client_secret"];
@@ -120,8 +120,6 @@ impl Engine {
         client_id: &str,
     ) -> Result<Option<ClientChanged>, Error> {
         let former = credential.client_id.replace(client_id.to_owned());
-        credential.provider_project =
-            provider_project(credential.provider, Some(client_id), &Map::new());
         credential.updated_at = self.now();
         credential.version += 1;
         let change = credential_change(&credential, Action::Updated, "engine", self.now());
@@ -136,6 +134,7 @@ impl Engine {
                     if grants > 0 {
                         return Ok((grants, Vec::new()));
                     }
+                    credential.provider_project = project_of(s, &credential).await?;
                     match s
                         .update_credential(&credential, credential.version - 1)
                         .await?
@@ -152,4 +151,18 @@ impl Engine {
             grants,
         }))
     }
+}
+
+/// The provider's project of a credential that speaks for the operator's app: the connector may name it, as where the
+/// credential is made.
+async fn project_of(s: &mut Session<'_>, credential: &Credential) -> Result<Option<String>, Error> {
+    let (application_id, id) = (credential.application_id, credential.connector_id);
+    let connector = s.connector_by_id(application_id, id).await?;
+    let connector = connector.ok_or_else(changed_meanwhile)?;
+    let client_id = credential.client_id.as_deref();
+    Ok(provider_project(
+        connector.provider,
+        client_id,
+        &connector.settings,
+    ))
 }

@@ -1,10 +1,13 @@
 //! What time does to rows: expired sign-ins, tokens and keys, and what deleted connectors left behind.
 //! Every sweep is bounded and may run as often as it likes, in any number of processes.
 
+mod ended;
+
+pub(crate) use self::ended::LookThrough;
 use crate::engine::{ChangeOf, Engine};
 use crate::error::Error;
 use keyway_core::change::{Action, Entity, NewChange};
-use keyway_core::ids::{ApplicationId, GrantId};
+use keyway_core::ids::{ApiKeyId, ApplicationId, GrantId};
 use keyway_core::sign_in::SIGN_IN_LIFETIME_SECS;
 use keyway_core::time::UnixMillis;
 use serde_json::json;
@@ -18,6 +21,8 @@ const BATCHES_MAX: usize = 20;
 const ROTATED_KEPT_SECS: i64 = 30 * 24 * 3600;
 /// Used sign-ins are kept until their state could not open anything any more, in seconds.
 const SIGN_IN_KEPT_SECS: i64 = SIGN_IN_LIFETIME_SECS + 24 * 3600;
+/// An API key that ended is kept this long, in seconds: whoever finds a program refused can see why.
+const ENDED_KEYS_KEPT_SECS: i64 = 30 * 24 * 3600;
 /// What a deleted connector or credential left behind is kept this long, in seconds.
 const DELETED_KEPT_SECS: i64 = 30 * 24 * 3600;
 
@@ -30,7 +35,7 @@ impl Engine {
                 break;
             }
         }
-        Ok(())
+        self.sweep_ended().await
     }
 
     /// One batch of every sweep, in one transaction; the most rows any of them found.
@@ -48,9 +53,14 @@ impl Engine {
                             .await?,
                     ];
                     let gone = s.sweep_deleted(before(DELETED_KEPT_SECS), BATCH).await?;
-                    let changes = gone.grants.iter().map(|grant| swept(*grant, now));
-                    let most = found.into_iter().max().unwrap_or(0).max(gone.rows);
-                    Ok((most, changes.collect()))
+                    let keys = s
+                        .sweep_api_keys(before(ENDED_KEYS_KEPT_SECS), BATCH)
+                        .await?;
+                    let rows = gone.rows.max(keys.len() as u64);
+                    let most = found.into_iter().max().unwrap_or(0).max(rows);
+                    let grants = gone.grants.iter().map(|grant| swept(*grant, now));
+                    let keys = keys.iter().map(|key| swept_key(*key, now));
+                    Ok((most, grants.chain(keys).collect()))
                 })
             })
             .await?;
@@ -68,4 +78,16 @@ fn swept((application_id, grant_id): (ApplicationId, GrantId), at: UnixMillis) -
         actor: "engine",
     };
     change.with(at, json!({"cause": "connector_or_credential_deleted"}))
+}
+
+/// A key that ended long ago, by itself or by somebody's hand.
+fn swept_key((application_id, id): (ApplicationId, ApiKeyId), at: UnixMillis) -> NewChange {
+    let change = ChangeOf {
+        application_id,
+        entity: Entity::ApiKey,
+        id: &id,
+        action: Action::Deleted,
+        actor: "engine",
+    };
+    change.with(at, json!({"cause": "ended"}))
 }

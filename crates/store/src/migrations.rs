@@ -48,6 +48,16 @@ const MIGRATIONS: &[Migration] = &[
         name: "password_sign_ins",
         text: include_str!("../migrations/0007_password_sign_ins.sql"),
     },
+    Migration {
+        version: 8,
+        name: "tenant_consents",
+        text: include_str!("../migrations/0008_tenant_consents.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "ended_keys",
+        text: include_str!("../migrations/0009_ended_keys.sql"),
+    },
 ];
 
 /// Any number, as long as every Keyway uses the same: whoever holds it migrates.

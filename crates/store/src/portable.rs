@@ -70,7 +70,7 @@ pub struct PortableTable {
 
 /// `name: key columns; other columns`, each column with `:i` or `:b` behind it unless it is a text. The vault's
 /// keys come first: without them the rest means nothing. What grows without end comes last.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "vault_keys: purpose term:i; wrapped:b state master_fingerprint created_at:i state_since:i",
     "signing_keys: kid; sealed:b public_jwk created_at:i",
     "applications: id; organization_id name region environment profile additional blocked:i created_at:i updated_at:i version:i",
@@ -83,6 +83,7 @@ const TABLES: [&str; 20] = [
     "connectors: application_id id; provider name settings scope active_credential_id primary_credential_id created_at:i updated_at:i deleted_at:i version:i",
     "credentials: application_id id; connector_id provider name credential_type state owner client_id provider_project tenant borrows_from labels data_digest:b health_status health_error health_message health_since:i created_at:i updated_at:i deleted_at:i version:i",
     "credential_secrets: application_id id; credential_id sealed:b state not_before:i expires_at:i created_at:i",
+    "tenant_consents: application_id credential_id client_id tenant; noted_at:i",
     "grants: application_id id; provider connector_id credential_id email email_key identity provider_user_id name scope status blocked:i settings state ip user_agent workspace_id external_id created_at:i updated_at:i version:i",
     "token_sets: application_id id; grant_id credential_id sign_in_id provider state sealed:b has_refresh_token:i scope access_expires_at:i consent_key created_at:i updated_at:i version:i",
     "account_secrets: application_id id; grant_id provider sealed:b created_at:i updated_at:i version:i",

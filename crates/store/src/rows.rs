@@ -21,4 +21,5 @@ pub(crate) mod service_accounts;
 pub(crate) mod sign_ins;
 pub(crate) mod signing_keys;
 pub(crate) mod sweeps;
+pub(crate) mod tenant_consents;
 pub(crate) mod token_sets;

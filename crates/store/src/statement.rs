@@ -55,6 +55,7 @@ pub(crate) const REGISTRY: &[&[Statement]] = &[
     rows::sign_ins::ALL,
     rows::signing_keys::ALL,
     rows::sweeps::ALL,
+    rows::tenant_consents::ALL,
     rows::token_sets::ALL,
     crate::migrations::ALL,
 ];

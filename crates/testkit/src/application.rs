@@ -72,6 +72,7 @@ pub fn callback_params(location: &str) -> CallbackParams {
         error: query.remove("error"),
         error_description: query.remove("error_description"),
         iss: query.remove("iss"),
+        admin_consent: query.remove("admin_consent"),
         tenant: query.remove("tenant"),
     }
 }

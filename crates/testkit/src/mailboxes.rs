@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use keyway_outbound::{MailFailure, MailLogin, Mailboxes, ServerWords};
 use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// One try at opening an account; the password is left out.
@@ -18,12 +18,16 @@ pub struct LoginSeen {
     pub username: String,
 }
 
+type Meanwhile = Arc<dyn Fn(&str) + Send + Sync>;
+
 #[derive(Default)]
 struct Known {
     passwords: BTreeMap<(String, String), String>,
     failing: BTreeMap<String, MailFailure>,
     silent: BTreeSet<String>,
     seen: Vec<LoginSeen>,
+    /// What happens while a login is under way, by its host.
+    meanwhile: Option<Meanwhile>,
 }
 
 /// All mail servers of a [`crate::World`].
@@ -64,6 +68,11 @@ impl FakeMailboxes {
         self.spoke.notify_waiters();
     }
 
+    /// From now on this happens during each login; it is told the host.
+    pub fn meanwhile(&self, happens: impl Fn(&str) + Send + Sync + 'static) {
+        self.known().meanwhile = Some(Arc::new(happens));
+    }
+
     /// The logins so far, which are forgotten with this.
     #[must_use]
     pub fn take_seen(&self) -> Vec<LoginSeen> {
@@ -71,8 +80,12 @@ impl FakeMailboxes {
     }
 
     fn answer(&self, login: &MailLogin) -> Result<(), MailFailure> {
-        let mut known = self.known();
         let host = &login.server.host;
+        let meanwhile = self.known().meanwhile.clone();
+        if let Some(happens) = meanwhile {
+            happens(host);
+        }
+        let mut known = self.known();
         known.seen.push(LoginSeen {
             protocol: login.protocol.as_str(),
             server: format!("{host}:{}", login.server.port),

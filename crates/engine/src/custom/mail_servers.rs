@@ -78,10 +78,14 @@ impl Named {
         })
     }
 
+    /// A port goes with the host beside it: another's says nothing of this one.
     fn or(self, other: Self) -> Self {
-        Self {
-            host: self.host.or(other.host),
-            port: self.port.or(other.port),
+        match self.host {
+            Some(_) => self,
+            None => Self {
+                host: other.host,
+                port: self.port.or(other.port),
+            },
         }
     }
 
@@ -288,6 +292,21 @@ mod tests {
         for value in [json!(0), json!(70_000), json!(-1), json!("x"), json!(true)] {
             assert_eq!(port(&value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_connectors_port_goes_with_its_host() {
+        let of = |settings: Value| {
+            let settings = settings.as_object().unwrap();
+            Named::read(settings, MailProtocol::Imap).unwrap()
+        };
+        let connector = || of(json!({"imap_host": "a.test", "imap_port": 143}));
+        let other = of(json!({"imap_host": "b.test"})).or(connector());
+        assert_eq!((other.host.as_deref(), other.port), (Some("b.test"), None));
+        let own_port = of(json!({"imap_port": 993})).or(connector());
+        assert_eq!(own_port.host.as_deref(), Some("a.test"));
+        assert_eq!(own_port.port, Some(993));
+        assert_eq!(Named::default().or(connector()).port, Some(143));
     }
 
     #[test]

@@ -131,9 +131,7 @@ impl Engine {
         labels: Labels,
     ) -> Result<Grant, Error> {
         let connector = self.connector_for(caller, grant.provider).await?;
-        let mut all = grant.settings.clone();
-        all.insert("email".to_owned(), grant.email.as_str().into());
-        all.extend(settings);
+        let all = self.described_anew(&grant, settings).await?;
         let account = self.opened_account(&connector, &all).await?;
         let request = CustomAuthentication {
             state: grant.state.clone(),

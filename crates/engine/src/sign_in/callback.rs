@@ -24,6 +24,8 @@ pub struct CallbackParams {
     pub error_description: Option<String>,
     /// RFC 9207.
     pub iss: Option<String>,
+    /// Of an administrator's consent: that it was given.
+    pub admin_consent: Option<String>,
     /// The tenant whose administrator consented.
     pub tenant: Option<String>,
 }
@@ -281,15 +283,12 @@ impl Engine {
             let description = "the answer came from another issuer than the sign-in went to";
             return Err(Returned::invalid_request(description));
         }
-        if let Some(error) = params.error.filter(|e| !e.is_empty()) {
-            return Err(provider_said_no(
-                &error,
-                params.error_description.as_deref(),
-            ));
+        if let Some(error) = params.error.as_deref().filter(|e| !e.is_empty()) {
+            return Err(provider_said_no(error, params.error_description.as_deref()));
         }
         let known = self.credential_of(&started).await?;
         if known.credential.credential_type == CredentialType::AdminConsent {
-            let consented = self.consented(&known, params.tenant.as_deref());
+            let consented = self.consented(&started, &known, &params);
             return consented.await.map(|()| Ended::Consent);
         }
         let Some(code) = params.code.filter(|c| !c.is_empty()) else {

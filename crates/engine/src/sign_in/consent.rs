@@ -1,8 +1,9 @@
 //! `response_type=adminconsent`: a tenant's administrator consents to an application, once for all users.
 //! <https://learn.microsoft.com/entra/identity-platform/v2-admin-consent>
 
-use super::Returned;
+use super::guesses::Whose;
 use super::resolve::{NamedProviders, Route};
+use super::{CallbackParams, Returned};
 use crate::credential_data::is_tenant;
 use crate::credentials::credential_change;
 use crate::directory::is_uuid;
@@ -13,11 +14,11 @@ use crate::provider_calls::ProviderFailure;
 use keyway_core::catalogue::ProviderEntry;
 use keyway_core::change::Action;
 use keyway_core::connector::Connector;
-use keyway_core::credential::{Credential, CredentialType};
+use keyway_core::credential::{Credential, CredentialType, TenantConsent};
 use keyway_core::ids::CredentialId;
 use keyway_core::oauth::Client;
 use keyway_core::refusal::{Blame, blame_of};
-use keyway_core::sign_in::CredentialChoice;
+use keyway_core::sign_in::{CredentialChoice, Started};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,27 +109,42 @@ impl Engine {
     }
 
     /// Whether an administrator has consented indeed: anybody can forge the way back, nobody the token that the
-    /// provider gives only then.
+    /// provider gives only then. Whoever forges it learns whether a tenant has consented, and has this server ask:
+    /// so tries are counted.
     pub(super) async fn consented(
         &self,
+        started: &Started,
         known: &Arc<KnownCredential>,
-        tenant: Option<&str>,
+        params: &CallbackParams,
     ) -> Result<(), Returned> {
+        let tenant = claimed_tenant(&known.client, params)?;
+        let whose = whose(started);
+        let began_at = self.now();
+        let guesses = &self.inner.guesses;
+        guesses.begin(&whose, began_at).map_err(too_many)?;
+        let asked = self.proved_tenant(known, tenant).await?;
+        guesses.forgive(&whose, began_at);
+        self.note_consent(known, asked).await
+    }
+
+    /// The tenant for which the provider gives a token.
+    async fn proved_tenant(
+        &self,
+        known: &KnownCredential,
+        tenant: &str,
+    ) -> Result<String, Returned> {
         let (credential, client) = (&known.credential, &known.client);
         let entry = self
             .entry(credential.provider)
             .map_err(|error| super::callback::ours(&error))?;
-        let Some(tenant) = tenant.filter(|name| is_tenant(name)) else {
-            let words = "the provider did not say which tenant consented";
-            return Err(Returned::new("server_error", 45002, words));
-        };
         let asked = self.asked_tenant(entry, client, tenant).await?;
-        let failure = match self.token_of_tenant(credential, client, &asked).await {
-            Ok(()) => return self.note_consent(credential, &asked).await,
-            Err(failure) => failure,
-        };
-        failure.log(credential, "an administrator's consent");
-        Err(not_consented(credential, failure))
+        match self.token_of_tenant(credential, client, &asked).await {
+            Ok(()) => Ok(asked),
+            Err(failure) => {
+                failure.log(credential, "an administrator's consent");
+                Err(not_consented(credential, failure))
+            }
+        }
     }
 
     /// The tenant to ask for a token in: the credential's own, which must be the one that consented.
@@ -139,7 +155,7 @@ impl Engine {
         tenant: &str,
     ) -> Result<String, Returned> {
         let Some(own) = client.own_tenant() else {
-            return Ok(tenant.to_owned());
+            return Ok(tenant.to_ascii_lowercase());
         };
         let found = self.tenant_id(entry, own).await;
         let found = found.map_err(|failure| {
@@ -181,13 +197,61 @@ impl Engine {
         last.map(|_| ())
     }
 
-    async fn note_consent(&self, credential: &Credential, tenant: &str) -> Result<(), Returned> {
+    /// Notes the consent of a tenant that is not known to have given it.
+    async fn note_consent(&self, known: &KnownCredential, tenant: String) -> Result<(), Returned> {
+        let credential = &known.credential;
         self.note_healthy(credential).await;
-        let mut change = credential_change(credential, Action::Consented, "engine", self.now());
+        let now = self.now();
+        let mut change = credential_change(credential, Action::Consented, "engine", now);
         change.detail.insert("tenant".to_owned(), json!(tenant));
-        let noted = self.commit(move |_| Box::pin(async move { Ok(((), vec![change])) }));
+        let consent = TenantConsent {
+            application_id: credential.application_id,
+            credential_id: credential.id,
+            client_id: known.client.client_id.clone(),
+            tenant,
+            noted_at: now,
+        };
+        let noted = self.commit(move |s| {
+            Box::pin(async move {
+                let is_new = s.note_tenant_consent(&consent).await?;
+                Ok(((), is_new.then_some(change).into_iter().collect()))
+            })
+        });
         noted.await.map_err(|error| super::callback::ours(&error))
     }
+}
+
+/// Who is counted: the client that began the sign-in, as its handle has it. Neither tenant nor credential is: a
+/// stranger could use up the tries of an administrator.
+fn whose(started: &Started) -> Vec<Whose> {
+    let ip = started.ip.as_deref().and_then(|ip| ip.parse().ok());
+    Whose::of(started.application_id, &[], ip)
+}
+
+fn too_many(wait_secs: u32) -> Returned {
+    let words = format!(
+        "consents of administrators were tried too often from this network; start again in {wait_secs} seconds"
+    );
+    Returned::new("temporarily_unavailable", 429, words)
+}
+
+/// The tenant that is said to have consented, if that is said as the provider says it: by its id, since domains it has
+/// many. A credential that names its tenant is asked for that one alone, whatever a stand-in calls it.
+fn claimed_tenant<'a>(client: &Client, params: &'a CallbackParams) -> Result<&'a str, Returned> {
+    let is_given = params.admin_consent.as_deref();
+    if !is_given.is_some_and(|given| given.eq_ignore_ascii_case("true")) {
+        let words = "the provider did not say that an administrator consented";
+        return Err(Returned::new("server_error", 45002, words));
+    }
+    let is_known = |name: &&str| match client.own_tenant() {
+        Some(_) => is_tenant(name),
+        None => is_uuid(name),
+    };
+    let tenant = params.tenant.as_deref().filter(is_known);
+    tenant.ok_or_else(|| {
+        let words = "the provider did not say which tenant consented";
+        Returned::new("server_error", 45002, words)
+    })
 }
 
 /// Where the administrator consents: for the tenant the credential names to what is asked for (version 2), else for

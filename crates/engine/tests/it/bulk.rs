@@ -28,7 +28,7 @@ const MAIL: &str = "mail.read";
 const EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
 /// A tenant of its own at the provider, by its domain.
 pub(crate) const OTHER_DOMAIN: &str = "fabrikam.example";
-const OTHER_TENANT: &str = "5a9db0c5-0000-4000-8000-000000000002";
+pub(crate) const OTHER_TENANT: &str = "5a9db0c5-0000-4000-8000-000000000002";
 
 fn key_file(world: &World, delegated: &[&str]) -> Value {
     let file = world.provider.create_service_account(ROBOT, delegated);
@@ -450,7 +450,7 @@ async fn sent(world: &World, credential: Option<&Credential>) -> Result<AtProvid
 }
 
 /// What the application is told in the end.
-async fn told(world: &World, at: &AtProvider, back: &str) -> BTreeMap<String, String> {
+pub(crate) async fn told(world: &World, at: &AtProvider, back: &str) -> BTreeMap<String, String> {
     match world.app.finish(at, callback_params(back)).await {
         Finish::Application { location, .. } => returned(&location),
         page @ Finish::Page(_) => panic!("{page:?}"),

@@ -420,7 +420,7 @@ async fn rule_06_whatever_else_an_exchange_server_says_ends_no_grant(world: &Wor
         server.behave(mood);
         // As often as a refusal would have to be heard.
         for _ in 0..2 {
-            world.pass_secs(2 * HOUR_SECS);
+            world.pass_secs(DAY_SECS);
             world.engine.tick().await.unwrap();
             assert!(!server.take_seen().is_empty(), "{shown}");
             assert_eq!(status(world, &grant).await, GrantStatus::Valid, "{shown}");

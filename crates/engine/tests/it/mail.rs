@@ -57,7 +57,7 @@ pub(crate) fn of_ann(password: &str) -> Value {
     json!({"imap_username": ANN, "imap_password": password, "imap_host": HOST})
 }
 
-async fn patch(world: &World, grant: &Grant, settings: Value) -> Result<Grant, Error> {
+pub(crate) async fn patch(world: &World, grant: &Grant, settings: Value) -> Result<Grant, Error> {
     let patch = GrantPatch {
         settings: Some(object(settings)),
         ..GrantPatch::default()
@@ -67,7 +67,7 @@ async fn patch(world: &World, grant: &Grant, settings: Value) -> Result<Grant, E
     world.engine.update_grant(caller, locator, patch).await
 }
 
-fn seen(protocol: &'static str, server: &str, username: &str) -> LoginSeen {
+pub(crate) fn seen(protocol: &'static str, server: &str, username: &str) -> LoginSeen {
     LoginSeen {
         protocol,
         server: server.to_owned(),

@@ -6,6 +6,7 @@
     reason = "a test that finds something else than it expects fails"
 )]
 
+mod admin_consent;
 mod attacks;
 mod bearers;
 mod browser;
@@ -15,6 +16,7 @@ mod choice;
 mod consent;
 mod credentials;
 mod disconnects;
+mod ended;
 mod ews;
 mod ews_servers;
 mod forms;
@@ -26,6 +28,7 @@ mod keys;
 mod lenders;
 mod login_checks;
 mod mail;
+mod mail_changes;
 mod mail_services;
 mod migration;
 mod once;

@@ -276,6 +276,21 @@ async fn another_client_is_taken_up_only_while_no_grant_lives_by_the_former(worl
     assert_eq!(app.grant(grant.id).await.credential_id, Some(shared));
 }
 
+async fn rule_13_another_client_is_of_the_project_that_the_connector_names(world: &World) {
+    let app = &world.app;
+    let mut new = bare();
+    new.settings = object(json!({"project_id": "the-project"}));
+    let made = world.engine.create_connector(&app.caller, new);
+    let shared = made.await.unwrap().active_credential_id.unwrap();
+    let project = async || {
+        let found = world.engine.credential(&app.caller, Google, shared).await;
+        found.unwrap().provider_project
+    };
+    assert_eq!(project().await.as_deref(), Some("the-project"));
+    reconfigured(world, STAGING).await.unwrap();
+    assert_eq!(project().await.as_deref(), Some("the-project"));
+}
+
 async fn a_client_of_ones_own_comes_before_the_shared_app(world: &World) {
     let app = &world.app;
     app.connector(Google, DEV).await;
@@ -380,6 +395,7 @@ on_both_databases!(lending(AllowedApplications::All) =>
     a_shared_app_that_was_added_is_renamed_and_deleted_and_its_client_is_not_changed,
     a_shared_app_can_be_added_beside_a_client_of_ones_own,
     another_client_is_taken_up_only_while_no_grant_lives_by_the_former,
+    rule_13_another_client_is_of_the_project_that_the_connector_names,
     rule_08_a_shared_app_asks_for_consent_again_and_merges_no_scopes,
     a_client_of_ones_own_beside_the_shared_app_gets_a_free_name,
 );

@@ -20,11 +20,11 @@ fn access(answer: &TokenAnswer) -> &str {
     answer.access_token.expose_secret()
 }
 
-fn refresh(answer: &TokenAnswer) -> &str {
+pub(crate) fn refresh(answer: &TokenAnswer) -> &str {
     answer.refresh_token.as_ref().unwrap().expose_secret()
 }
 
-async fn limit_refresh_tokens(world: &World, idle: Option<i64>, absolute: Option<i64>) {
+pub(crate) async fn limit_refresh_tokens(world: &World, idle: Option<i64>, absolute: Option<i64>) {
     let patch = ApplicationPatch {
         additional_settings: Some(AdditionalSettings {
             refresh_token_expiration_idle: idle,

@@ -3,6 +3,7 @@
 use crate::on_both;
 use crate::proxy::world::World;
 use crate::site::{Site, stderr};
+use keyway_store::newest_schema_version;
 use serde_json::Value;
 use std::process::Output;
 
@@ -90,16 +91,17 @@ fn a_damaged_value_and_a_database_to_migrate_are_warnings_and_nothing_is_changed
         "{found}"
     );
 
-    site.execute("DELETE FROM schema_migrations WHERE version = 7");
+    let newest = newest_schema_version();
+    site.execute(&format!(
+        "DELETE FROM schema_migrations WHERE version = {newest}"
+    ));
+    let older_than = format!("is of schema {}", newest - 1);
     for _ in 0..2 {
         let older = site.run(&["doctor", "--json"]);
         assert!(older.status.success(), "{}", stderr(&older));
         let findings = told(&older);
         let (status, found) = of(&findings, "database")[0];
-        assert!(
-            status == "warn" && found.contains("is of schema 6"),
-            "{found}"
-        );
+        assert!(status == "warn" && found.contains(&older_than), "{found}");
     }
 }
 

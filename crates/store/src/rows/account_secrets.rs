@@ -8,6 +8,7 @@ use crate::statement::statements;
 use keyway_core::account_secret::AccountSecret;
 use keyway_core::ids::{ApplicationId, GrantId};
 use keyway_core::time::UnixMillis;
+use serde_json::{Map, Value};
 
 statements! { "account_secrets";
     INSERT = "INSERT INTO account_secrets
@@ -16,9 +17,10 @@ statements! { "account_secrets";
     OF_GRANT = "SELECT application_id, id, grant_id, provider, sealed, created_at, updated_at, version
         FROM account_secrets WHERE application_id = $1 AND grant_id = $2";
     DELETE_OF_GRANT = "DELETE FROM account_secrets WHERE application_id = $1 AND grant_id = $2";
-    DUE = "SELECT r.application_id AS application_id, r.grant_id AS grant_id
+    DUE = "SELECT r.application_id AS application_id, r.grant_id AS grant_id, g.settings AS settings
         FROM refresh_states r JOIN account_secrets a
             ON a.application_id = r.application_id AND a.grant_id = r.grant_id
+        JOIN grants g ON g.application_id = r.application_id AND g.id = r.grant_id
         WHERE r.due_at <= $1 AND (r.lease_until IS NULL OR r.lease_until < $1)
         ORDER BY r.due_at LIMIT $2";
 }
@@ -36,8 +38,23 @@ fn account_secret(row: &mut Row) -> Result<AccountSecret, StoreError> {
     })
 }
 
-fn due(row: &mut Row) -> Result<(ApplicationId, GrantId), StoreError> {
-    Ok((row.parsed("application_id")?, row.parsed("grant_id")?))
+/// A grant whose next login is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueLogin {
+    /// Its application.
+    pub application_id: ApplicationId,
+    /// The grant.
+    pub grant_id: GrantId,
+    /// The grant's settings, which name its server.
+    pub settings: Map<String, Value>,
+}
+
+fn due(row: &mut Row) -> Result<DueLogin, StoreError> {
+    Ok(DueLogin {
+        application_id: row.parsed("application_id")?,
+        grant_id: row.parsed("grant_id")?,
+        settings: row.json("settings")?,
+    })
 }
 
 /// Passwords of grants.
@@ -94,7 +111,7 @@ impl Session<'_> {
         &mut self,
         now: UnixMillis,
         limit: i64,
-    ) -> Result<Vec<(ApplicationId, GrantId)>, StoreError> {
+    ) -> Result<Vec<DueLogin>, StoreError> {
         self.many(&DUE, args![now, limit], due).await
     }
 }

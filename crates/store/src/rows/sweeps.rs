@@ -5,7 +5,9 @@ use crate::error::StoreError;
 use crate::row::Row;
 use crate::session::Session;
 use crate::statement::{Statement, statements};
-use keyway_core::ids::{ApplicationId, CredentialId, GrantId, SignInId, TokenSetId};
+use keyway_core::ids::{
+    ApiKeyId, ApplicationId, CredentialId, GrantId, RefreshTokenId, SignInId, TokenSetId,
+};
 use keyway_core::time::UnixMillis;
 use std::str::FromStr;
 
@@ -21,6 +23,14 @@ statements! { "sweeps";
     REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE (application_id, id) IN
         (SELECT application_id, id FROM refresh_tokens WHERE used_at < $1
         ORDER BY used_at LIMIT $2)";
+    TOKENS_AFTER = "SELECT id FROM refresh_tokens WHERE application_id = $1 AND id > $2
+        ORDER BY id LIMIT $3";
+    // No index tells which have ended: each would be one more page written by every sign-in.
+    ENDED_TOKENS = "DELETE FROM refresh_tokens WHERE application_id = $1 AND id > $2 AND id <= $3
+        AND used_at IS NULL AND (family_created_at <= $4 OR last_used_at <= $5)";
+    API_KEYS = "DELETE FROM api_keys WHERE (application_id, id) IN
+        (SELECT application_id, id FROM api_keys WHERE revoked_at < $1 OR expires_at < $1 LIMIT $2)
+        RETURNING application_id, id";
     NONCES = "DELETE FROM service_account_nonces WHERE (service_account_id, nonce) IN
         (SELECT service_account_id, nonce FROM service_account_nonces WHERE expires_at <= $1
         ORDER BY expires_at LIMIT $2)";
@@ -41,6 +51,7 @@ statements! { "sweeps";
             AND b.borrows_from = c.id AND b.deleted_at IS NULL)
         LIMIT $2) RETURNING application_id, id";
     SECRETS = "DELETE FROM credential_secrets WHERE application_id = $1 AND credential_id = $2";
+    CONSENTS = "DELETE FROM tenant_consents WHERE application_id = $1 AND credential_id = $2";
     CONNECTORS = "DELETE FROM connectors WHERE (application_id, id) IN
         (SELECT k.application_id, k.id FROM connectors k WHERE k.deleted_at < $1
         AND NOT EXISTS (SELECT 1 FROM grants g
@@ -53,6 +64,15 @@ statements! { "sweeps";
 }
 
 type Key<T> = (ApplicationId, T);
+
+/// Which refresh tokens have ended by their application's limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedBefore {
+    /// Those whose family was begun then or before.
+    pub first_given: Option<UnixMillis>,
+    /// Those last used then or before.
+    pub last_used: Option<UnixMillis>,
+}
 
 /// What [`Session::sweep_deleted`] has removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +119,47 @@ impl Session<'_> {
         limit: i64,
     ) -> Result<u64, StoreError> {
         self.execute(&REFRESH_TOKENS, args![before, limit]).await
+    }
+
+    /// Looks at the `limit` refresh tokens of an application that come after one, and removes those that have ended
+    /// and were not rotated away. After which to go on; `None` if these were the last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_ended_refresh_tokens(
+        &mut self,
+        application_id: ApplicationId,
+        after: RefreshTokenId,
+        ended: EndedBefore,
+        limit: i64,
+    ) -> Result<Option<RefreshTokenId>, StoreError> {
+        let values = args![application_id, after, limit];
+        let found = self.many(&TOKENS_AFTER, values, |row| row.own_id("id"));
+        let found: Vec<RefreshTokenId> = found.await?;
+        let Some(last) = found.last().copied() else {
+            return Ok(None);
+        };
+        let values = args![
+            application_id,
+            after,
+            last,
+            ended.first_given,
+            ended.last_used
+        ];
+        self.execute(&ENDED_TOKENS, values).await?;
+        Ok(Some(last).filter(|_| found.len() as u64 >= limit.unsigned_abs()))
+    }
+
+    /// Removes at most `limit` API keys that were revoked or expired before `before`, and says which.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sweep_api_keys(
+        &mut self,
+        before: UnixMillis,
+        limit: i64,
+    ) -> Result<Vec<(ApplicationId, ApiKeyId)>, StoreError> {
+        self.many(&API_KEYS, args![before, limit], key).await
     }
 
     /// Removes at most `limit` access tokens that have ended.
@@ -168,7 +229,9 @@ impl Session<'_> {
         let gone: Vec<Key<CredentialId>> =
             self.many(&CREDENTIALS, args![before, limit], key).await?;
         for (application_id, id) in &gone {
-            self.execute(&SECRETS, args![application_id, id]).await?;
+            for of_it in [&SECRETS, &CONSENTS] {
+                self.execute(of_it, args![application_id, id]).await?;
+            }
         }
         Ok(gone.len() as u64)
     }

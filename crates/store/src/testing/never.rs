@@ -117,7 +117,9 @@ const NEVER: &[(&str, &str)] = &[
         "rule 10: an entry about something that never was",
         "SELECT e.entity_id AS id FROM changes e WHERE
          (e.entity = 'api_key' AND NOT EXISTS (SELECT 1 FROM api_keys k
-         WHERE k.application_id = e.application_id AND k.id = e.entity_id))
+         WHERE k.application_id = e.application_id AND k.id = e.entity_id) AND NOT EXISTS (SELECT 1 FROM changes d
+         WHERE d.application_id = e.application_id AND d.entity = 'api_key' AND d.entity_id = e.entity_id
+         AND d.action = 'deleted'))
          OR (e.entity = 'credential' AND NOT EXISTS (SELECT 1 FROM credentials k
          WHERE k.application_id = e.application_id AND k.id = e.entity_id))
          OR (e.entity = 'connector' AND NOT EXISTS (SELECT 1 FROM connectors k

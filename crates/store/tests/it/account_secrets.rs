@@ -3,7 +3,7 @@
 use crate::fixtures::*;
 use crate::{Db, get, on_both, put};
 use keyway_core::token_set::RefreshState;
-use keyway_store::StoreError;
+use keyway_store::{DueLogin, StoreError};
 
 on_both! {
     a_grant_has_one_row_of_passwords_which_goes_with_it,
@@ -31,6 +31,7 @@ async fn a_grant_has_one_row_of_passwords_which_goes_with_it(db: &Db) {
 async fn logins_are_due_where_there_is_a_password_and_nobody_is_at_it(db: &Db) {
     let app = tenant(1);
     for n in 1..=4 {
+        put!(db, |s| s.insert_grant(&grant(1, n)));
         put!(db, |s| s.insert_account_secret(&account_secret(1, n)));
     }
     let state = |due: u128, lease_until: Option<u128>| RefreshState {
@@ -51,6 +52,11 @@ async fn logins_are_due_where_there_is_a_password_and_nobody_is_at_it(db: &Db) {
         put!(db, |s| s.upsert_refresh_state(app, id, &state, None));
     }
     let due = get!(db, |s| s.due_logins(at(10), 9));
-    assert_eq!(due, [(app, grant(1, 2).id), (app, grant(1, 1).id)]);
+    let expected = [2, 1].map(|n| DueLogin {
+        application_id: app,
+        grant_id: grant(1, n).id,
+        settings: grant(1, n).settings,
+    });
+    assert_eq!(due, expected);
     assert_eq!(get!(db, |s| s.due_logins(at(10), 1)).len(), 1);
 }

@@ -6,6 +6,7 @@ use keyway_core::change::{Action, Entity, NewChange};
 use keyway_core::connector::Connector;
 use keyway_core::credential::{
     Credential, CredentialSecret, CredentialType, Health, HealthStatus, Owner, SlotState,
+    TenantConsent,
 };
 use keyway_core::grant::{Grant, GrantStatus};
 use keyway_core::ids::*;
@@ -68,6 +69,17 @@ pub(crate) fn application(t: u128) -> Application {
         created_at: at(t),
         updated_at: at(t + 1),
         version: 1,
+    }
+}
+
+/// Of the `n`-th credential.
+pub(crate) fn tenant_consent(t: u128, n: u128) -> TenantConsent {
+    TenantConsent {
+        application_id: tenant(t),
+        credential_id: credential(t, n).id,
+        client_id: format!("client {n}"),
+        tenant: format!("tenant-{n}"),
+        noted_at: at(n),
     }
 }
 

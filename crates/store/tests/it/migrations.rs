@@ -9,7 +9,7 @@ use keyway_store::{Backend, Store, StoreError};
 use std::sync::Arc;
 
 /// The version this program brings a database to.
-const NEWEST: i64 = 7;
+const NEWEST: i64 = 9;
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(UnixMillis(5)))
@@ -42,10 +42,10 @@ async fn a_database_of_the_first_version_is_brought_up_with_its_rows(db: &Db) {
     };
     put!(db, |s| s.upsert_refresh_state(tenant(1), id, &held, None));
     put!(db, |s| s.insert_sign_in(&sign_in(1, 1)));
-    let back = "DROP TABLE server_notes; DROP TABLE server_leases;
+    let back = "DROP INDEX api_keys_revoked; DROP INDEX api_keys_expires; DROP TABLE server_notes; DROP TABLE server_leases;
         ALTER TABLE vault_keys DROP COLUMN state_since; ALTER TABLE api_keys DROP COLUMN updated_at; DROP TABLE service_accounts;
         DROP TABLE service_account_applications; DROP TABLE service_account_nonces;
-        DROP TABLE account_secrets;
+        DROP TABLE account_secrets; DROP TABLE tenant_consents;
         ALTER TABLE refresh_states DROP COLUMN unheard; CREATE INDEX changes_at ON changes (at);
         CREATE INDEX changes_application ON changes (application_id, seq);
         DELETE FROM schema_migrations WHERE version > 1";
@@ -61,6 +61,8 @@ async fn a_database_of_the_first_version_is_brought_up_with_its_rows(db: &Db) {
         "service_accounts",
         "account_secrets",
         "password_sign_ins",
+        "tenant_consents",
+        "ended_keys",
     ];
     assert_eq!(report.applied, applied);
     store.close().await;

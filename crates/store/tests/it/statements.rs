@@ -49,6 +49,7 @@ fn rule_08_every_statement_on_tenants_rows_binds_the_application() {
         "sweeps.ACCESS_TOKENS",
         "sweeps.REFRESH_TOKENS",
         "sweeps.NONCES",
+        "sweeps.API_KEYS",
         "service_accounts.BY_ID",
         "service_accounts.LIST",
         "service_accounts.REVOKE",

@@ -14,6 +14,7 @@ pub(crate) async fn finish(call: Call) -> Answer {
         error: call.query.owned("error"),
         error_description: call.query.owned("error_description"),
         iss: call.query.owned("iss"),
+        admin_consent: call.query.owned("admin_consent"),
         tenant: call.query.owned("tenant"),
     };
     let cookies = hosted::cookies(&call.headers);
