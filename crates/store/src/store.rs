@@ -10,6 +10,12 @@ use futures_util::future::BoxFuture;
 use keyway_core::time::Clock;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Times a migration begins that other servers at work stand in the way of.
+const MIGRATION_TRIES: u32 = 10;
+/// Between those.
+const MIGRATION_PAUSE: Duration = Duration::from_millis(200);
 
 /// Which database a store is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +92,17 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached, or if a newer Keyway or another build has migrated it.
     pub async fn migrate(&self) -> Result<MigrationReport, StoreError> {
+        for _ in 1..MIGRATION_TRIES {
+            match self.migrate_once().await {
+                // Servers at work hold tables in another order than a migration changes them.
+                Err(error) if error.is_retryable() => tokio::time::sleep(MIGRATION_PAUSE).await,
+                done => return done,
+            }
+        }
+        self.migrate_once().await
+    }
+
+    async fn migrate_once(&self) -> Result<MigrationReport, StoreError> {
         self.write(|session| Box::pin(migrations::apply(session)))
             .await
     }

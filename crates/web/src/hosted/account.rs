@@ -235,7 +235,7 @@ mod tests {
             page.contains("<details open>") && page.contains("id=\"imap_host-wrong\""),
             "{page}"
         );
-        assert!(page.contains("There is no server called &lt;mail&gt;"));
+        assert!(page.contains("No server called &lt;mail&gt; can be reached"));
         let waiting = Some((TroubleKind::TooMany, "email"));
         let page = super::tests::page(&form(Provider::Icloud, &json!({}), waiting));
         assert!(page.contains("Wait 2 minutes") && !page.contains("<details"));
