@@ -7,10 +7,9 @@ use crate::envelope::Answer;
 
 /// `POST /v3/connect/revoke`. The grant and the provider's tokens stay as they are.
 pub(crate) async fn revoke(call: Call, mut given: Params) -> Answer {
-    let token = match call.query.owned("token") {
-        Some(token) => Some(token),
-        None => given.take("token")?,
-    };
+    // The body is looked at in any case: what is wrong there is not made good by the query.
+    let in_body = given.take("token")?;
+    let token = call.query.owned("token").or(in_body);
     let bearer = bearer(&call.headers);
     call.app.engine.revoke_for(bearer, token.as_deref()).await?;
     call.answer.gone()
