@@ -189,6 +189,13 @@ mod tests {
     }
 
     #[test]
+    fn long_answers_of_our_own_are_cut_over_any_version() {
+        let own = |length| Words::Own(vec![b'x'; length].into());
+        let limit = usize::try_from(UNPLACED_MAX_BYTES).unwrap();
+        assert!(!own(limit).are_long() && own(limit + 1).are_long());
+    }
+
+    #[test]
     fn trailers_come_after_all_pieces() {
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", HeaderValue::from_static("7"));
