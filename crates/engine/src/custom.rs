@@ -13,6 +13,7 @@ mod mail_services;
 mod mailbox;
 pub(crate) mod password_account;
 mod proof;
+mod trials;
 mod verify;
 
 pub(crate) use self::ews::check_ews_scope;
@@ -46,6 +47,7 @@ use keyway_core::token_set::{TokenSet, TokenSetState};
 use keyway_store::Session;
 use serde_json::{Map, Value};
 use std::time::Duration;
+pub(crate) use trials::Trials;
 
 /// Longest `state`, in characters.
 const STATE_MAX_CHARS: usize = 256;

@@ -1,6 +1,7 @@
 //! The engine itself: its parts, its way of committing, and its background work.
 
 use crate::cache::Cache;
+use crate::custom::Trials;
 use crate::detect::DetectionLimiter;
 use crate::error::{Error, ErrorKind};
 use crate::follower::STALE_AFTER;
@@ -10,7 +11,7 @@ use crate::provider_keys::ProviderKeyCache;
 use crate::proxy::{ApiHosts, Refusals};
 use crate::refresh::{Breakers, Flights, Outages, RefreshCounts};
 use crate::service_accounts::SignedRequestLimiter;
-use crate::sign_in::{Guesses, Repeats, Trials};
+use crate::sign_in::{Guesses, Repeats};
 use crate::signing::Signing;
 use crate::sweeps::LookThrough;
 use crate::unlock::MasterKeys;

@@ -171,7 +171,7 @@ impl Engine {
 /// After how many seconds an account may be tried that found no place.
 const BUSY_WAIT_SECS: u32 = 5;
 
-pub(crate) fn too_many_at_once() -> Error {
+fn too_many_at_once() -> Error {
     let message = "As many accounts are being tried as may be at once.";
     Error::new(ErrorKind::RateLimited, message).retry_after(BUSY_WAIT_SECS)
 }

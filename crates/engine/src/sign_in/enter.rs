@@ -8,7 +8,7 @@ use super::complete::decided;
 use super::form::{AccountForm, Trouble, TroubleKind, TypedAccount};
 use super::guesses::Whose;
 use super::{AuthorizeParams, Browser, Returned};
-use crate::custom::password_account::{NotOpened, PasswordAccount, too_many_at_once};
+use crate::custom::password_account::{NotOpened, PasswordAccount};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use keyway_core::connector::Connector;
@@ -133,7 +133,7 @@ impl Engine {
             return self.refuse(&started, &connector_gone()).await;
         };
         let typed = typed.for_connector(&connector);
-        let trouble = Failing::Busy.trouble(&typed)?;
+        let trouble = Trouble::new(TroubleKind::Busy, None);
         let form = AccountForm::again(&typed, &started, &connector, trouble);
         Ok(Step::Again(Box::new(form)))
     }
@@ -339,8 +339,6 @@ enum Failing {
     OddPort(&'static str),
     /// Nothing of its kind has that many characters.
     Overlong(String),
-    /// As many are tried as may be at once.
-    Busy,
     NotOpened(NotOpened),
 }
 
@@ -361,7 +359,6 @@ impl Failing {
             }),
             Self::OddPort(field) => Ok(Trouble::new(TroubleKind::WrongPort, Some(field))),
             Self::Overlong(field) => Ok(Trouble::new(TroubleKind::Wrong, Some(&field))),
-            Self::Busy => Ok(Trouble::new(TroubleKind::Busy, None)),
             Self::SmtpNeeded => Ok(Trouble::new(TroubleKind::SmtpNeeded, Some("smtp_host"))),
             Self::NotOpened(not_opened) => Trouble::of(not_opened, typed),
         }
@@ -385,7 +382,6 @@ impl From<Failing> for Error {
                 "must be one of its protocol's own: 143, 993, 465, 587, or 443 for Exchange; another one belongs into the connector's settings",
             ),
             Failing::Overlong(field) => Self::field(&field, "is longer than anything of its kind"),
-            Failing::Busy => too_many_at_once(),
             Failing::SmtpNeeded => Self::field("smtp_host", "is required"),
             Failing::NotOpened(not_opened) => not_opened.into(),
         }

@@ -11,7 +11,6 @@ mod handle;
 mod repeats;
 mod resolve;
 mod start;
-mod trials;
 
 pub use callback::{CallbackParams, Finish, SignInFault};
 pub use choose::{Options, Part};
@@ -23,7 +22,6 @@ pub use handle::cookie_prefix;
 pub(crate) use repeats::Repeats;
 pub(crate) use start::EXTERNAL_ID_MAX_BYTES;
 pub use start::{AuthorizeParams, Browser, Start};
-pub(crate) use trials::Trials;
 
 use keyway_core::redirect_uri::with_query;
 
